@@ -1,0 +1,3 @@
+//! The `bindproxy` program.
+
+fn main() {}
