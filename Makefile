@@ -16,7 +16,7 @@ help: ## this list
 
 demo: ## a stale password hammers a directory, without and with the proxy (ONCE=1: end after the story)
 	@.ci/need cargo cc
-	@cargo build --quiet --package bindproxy --bin bindproxy
+	@cargo build --locked --package bindproxy --bin bindproxy
 	@exec target/debug/bindproxy demo $(if $(ONCE),--once)
 
 check: ## formatting, lints, documentation, dependency policy
