@@ -4,3 +4,4 @@ pub mod bind;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod metrics;
