@@ -1,6 +1,8 @@
 //! bindproxy: an LDAP proxy that answers repeated failed binds itself.
 
 pub mod bind;
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod tls;
