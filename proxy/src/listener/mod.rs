@@ -6,5 +6,4 @@ pub mod admission;
 pub mod bind_sockets;
 pub mod context;
 pub mod handshake;
-pub mod network;
 pub mod proxy_protocol;
