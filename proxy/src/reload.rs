@@ -116,7 +116,10 @@ impl Reloader {
             seen.files = files;
             seen.fingerprint = fingerprint;
         }
-        match config::load(&self.path).map_err(ReloadError::from).and_then(|loaded| self.apply(&loaded).map(|()| loaded)) {
+        match config::load(&self.path)
+            .map_err(ReloadError::from)
+            .and_then(|loaded| self.apply(&loaded).map(|()| loaded))
+        {
             Ok(loaded) => {
                 self.announce(&loaded);
                 self.shared.metrics.reload(true);

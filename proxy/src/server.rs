@@ -19,11 +19,12 @@ use crate::bind::offenders::Offenders;
 use crate::bind::{Guard, HashKey};
 use crate::clock::Clock;
 use crate::config::Loaded;
+use crate::config::cidr::Cidr;
 use crate::core::{Core, CoreHandle, CoreMessage, Shared};
+use crate::listener::accept;
 use crate::listener::admission::Admission;
 use crate::listener::bind_sockets::{self, BindError, BoundSocket};
 use crate::listener::context::ListenerContext;
-use crate::listener::{accept, network::Network};
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
 use crate::settings::{self, Settings, SettingsError};
@@ -81,14 +82,22 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(loaded: &Loaded, path: &Path, workers: usize, log: crate::logging::LogHandle) -> Result<Self, StartError> {
+    pub fn start(
+        loaded: &Loaded,
+        path: &Path,
+        workers: usize,
+        log: crate::logging::LogHandle,
+    ) -> Result<Self, StartError> {
         let listeners = bind_sockets::bind_all(&loaded.config.listeners)?;
         let admin_socket = std::net::TcpListener::bind(loaded.config.admin.address)
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
             .map_err(|cause| StartError::Admin { address: loaded.config.admin.address, cause })?;
         let admin_address = admin_socket.local_addr()?;
-        let names = |socket: &[crate::config::Listener]| socket.iter().map(|listener| listener.name.clone()).collect::<Vec<_>>();
-        let upstream_names: Vec<String> = loaded.config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+        let names = |socket: &[crate::config::Listener]| {
+            socket.iter().map(|listener| listener.name.clone()).collect::<Vec<_>>()
+        };
+        let upstream_names: Vec<String> =
+            loaded.config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         let metrics = Metrics::new(&names(&loaded.config.listeners), &upstream_names);
         let random_key = random_key()?;
         let first = Settings::build(loaded, &metrics, None)?;
@@ -105,7 +114,8 @@ impl Server {
             cores: OnceLock::new(),
         });
         let settings = Arc::new(ArcSwap::from(first));
-        let reloader = Arc::new(Reloader::new(shared.clone(), settings.clone(), path.to_owned(), random_key, log, loaded));
+        let reloader =
+            Arc::new(Reloader::new(shared.clone(), settings.clone(), path.to_owned(), random_key, log, loaded));
         let addresses = addresses_of(&listeners, &loaded.config.listeners);
         let sockets = listeners
             .iter()
@@ -246,7 +256,7 @@ fn start_cores(
 fn listener_context(shared: &Shared, listener: &crate::config::Listener) -> Arc<ListenerContext> {
     let trusted = listener.proxy_protocol.as_ref().map(|proxy_protocol| {
         // Checked when the file was loaded; what is no network trusts nobody.
-        proxy_protocol.trusted_cidrs.iter().filter_map(|network| network.parse::<Network>().ok()).collect()
+        proxy_protocol.trusted_cidrs.iter().filter_map(|network| network.parse::<Cidr>().ok()).collect()
     });
     Arc::new(ListenerContext {
         name: listener.name.as_str().into(),

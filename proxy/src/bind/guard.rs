@@ -215,6 +215,12 @@ impl<W> Guard<W> {
         Settled { class: Some(class), released, effects }
     }
 
+    /// The key of a name, as effects, logs and reports call it.
+    #[must_use]
+    pub fn name_key(&self, name: &[u8]) -> NameKey {
+        self.policy.load().keys.name_keys(name).current
+    }
+
     /// A password change for `name`, or the end of a lock, was seen to succeed: whatever was
     /// wrong may be right from now on.
     pub fn password_changed(&self, name: &[u8], now: Tick) -> Vec<Effect> {
