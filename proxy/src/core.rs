@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::bind::{Effect, Guard, Lease, Offenders, Outcome, PurgeCause, RedactedName, Release, SWEEP_SLOTS, Settled};
+use crate::bind::{Effect, Guard, Lease, Offenders, Outcome, PurgeCause, RedactedName, Release, Settled};
 use crate::clock::{Clock, Tick};
 use crate::listener::accept::Accepted;
 use crate::listener::admission::Admission;
@@ -21,7 +21,7 @@ use crate::listener::handshake;
 use crate::metrics::{Metrics, Removal};
 use crate::session::table::SessionTable;
 use crate::settings::Settings;
-use crate::status::Status;
+use crate::status::{Heartbeat, Status};
 use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
 
@@ -40,7 +40,7 @@ pub struct Shared {
     /// The bind decision and the failed-bind store.
     pub guard: Guard<Waiter>,
     /// The metrics.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Readiness, draining, heartbeats.
     pub status: Arc<Status>,
     /// The resolver.
@@ -94,6 +94,7 @@ pub struct Core {
     /// Open sessions, for whoever hands out connections.
     pub load: Arc<AtomicU32>,
     settings: RefCell<Arc<Settings>>,
+    heartbeat: Heartbeat,
     draining: Cell<bool>,
     accepting: RefCell<Vec<tokio::task::AbortHandle>>,
 }
@@ -112,6 +113,7 @@ impl Core {
     /// A core with `settings`.
     #[must_use]
     pub fn new(id: usize, shared: Arc<Shared>, settings: Arc<Settings>, load: Arc<AtomicU32>) -> Rc<Self> {
+        let heartbeat = shared.status.heartbeat(&format!("core-{id}"), shared.clock.now());
         Rc::new(Self {
             id,
             shared,
@@ -124,6 +126,7 @@ impl Core {
             }),
             load,
             settings: RefCell::new(settings),
+            heartbeat,
             draining: Cell::new(false),
             accepting: RefCell::new(Vec::new()),
         })
@@ -227,14 +230,9 @@ impl Core {
 
     fn sweep(self: &Rc<Self>) {
         let now = self.now();
-        self.shared.status.heartbeat(self.id, now);
+        self.heartbeat.beat(now);
         self.pool.sweep(self);
         self.sessions.sweep(self, now);
-        if self.id == 0 {
-            self.shared.guard.sweep(now, SWEEP_SLOTS);
-            let live = self.shared.guard.stats().live;
-            self.shared.metrics.cache().entries.set(i64::try_from(live).unwrap_or(i64::MAX));
-        }
     }
 
     /// Wakes the least loaded core's inbox or this one: where a new connection should live.

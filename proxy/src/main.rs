@@ -47,9 +47,11 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Outcome> {
 }
 
 fn run(cli: &Cli, arguments: &cli::RunArgs) -> anyhow::Result<Outcome> {
-    let log = bindproxy::logging::LogHandle {};
+    let level = cli.log_level.unwrap_or(bindproxy::config::LogLevel::Info);
+    let log = bindproxy::logging::init(cli.log_format, level)?;
+    let log = cli.log_level.is_none().then_some(log);
     let workers = arguments.workers.map(|workers| usize::from(workers.get()));
-    match bindproxy::run::run(&arguments.config, workers, log, cli.log_level.is_some()) {
+    match bindproxy::run::run(&arguments.config, workers, log) {
         Ok(()) => Ok(Outcome::Done),
         Err(RunError::Configuration(problems)) => {
             cli::write_problems(&arguments.config, &problems, &mut io::stderr().lock())?;
