@@ -4,3 +4,5 @@ pub mod bind;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod demo;
+pub mod directory;

@@ -1,0 +1,3 @@
+//! `bindproxy demo`.
+
+pub mod client;
