@@ -196,12 +196,10 @@ impl<W> Guard<W> {
         let class = policy.rules.classify(&verdict);
         let inherited = match (class, lease.credential.previous) {
             (Class::NotAboutPassword, _) | (_, None) => Inherited::default(),
-            (_, Some((name, digest))) => self.shard(&name).give_up(&name, &digest, &lives, now),
+            (_, Some((name, digest))) => self.shard(&name).give_up(&name, &digest, class, &lives, now),
         };
-        let interned = match class {
-            Class::WrongPassword | Class::WrongPasswordShort => Some(self.verdicts.lock().intern(&verdict)),
-            Class::Success | Class::PasswordWasRight | Class::NotAboutPassword => None,
-        };
+        let wrong = matches!(class, Class::WrongPassword | Class::WrongPasswordShort);
+        let interned = wrong.then(|| self.verdicts.lock().intern(&verdict));
         let mut shard = self.shard(&lease.credential.name);
         let effects = match interned {
             Some(Err(reason)) => vec![Effect::NotRecorded { name: lease.credential.name, reason }],
