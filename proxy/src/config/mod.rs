@@ -4,7 +4,6 @@
 //! TLS material) is loaded by [`crate::config::load`] and lives in other types, so that this one
 //! can be printed, hashed and compared without a secret in it.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,16 +11,36 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub mod cidr;
+pub mod hash;
+mod load;
+pub mod material;
+mod named_files;
+pub mod problem;
+mod rules;
+pub mod secret;
+mod shape;
+mod tree;
+pub mod watch;
+
+pub use hash::ConfigHash;
+pub use load::{Loaded, load, load_text, schema_text, watched_files};
+pub use material::{CertificateExpiry, Material};
+pub use problem::{Problem, Problems};
+pub use secret::{AdminToken, HashKey};
+
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     /// Where clients connect; at least one.
+    #[schemars(length(min = 1))]
     pub listeners: Vec<Listener>,
     /// The certificate that LDAPS and StartTLS listeners show.
     #[serde(rename = "serverTLS", default, skip_serializing_if = "Option::is_none")]
     pub server_tls: Option<ServerTls>,
     /// The directory servers; at least one.
+    #[schemars(length(min = 1))]
     pub upstreams: Vec<Upstream>,
     /// How an upstream is chosen and how long it is waited for.
     #[serde(default)]
@@ -64,6 +83,7 @@ pub struct Listener {
     pub name: String,
     /// IP address and port, for example `127.0.0.1:3389` or `[::]:3636`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "socket-address"))]
     pub address: Option<SocketAddr>,
     /// Path of a unix socket (`ldapi`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -466,6 +486,7 @@ impl Default for Drain {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Admin {
     /// IP address and port.
+    #[schemars(extend("format" = "socket-address"))]
     pub address: SocketAddr,
     /// The bearer token of the API; without it the API answers only to loopback.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -509,6 +530,3 @@ pub enum LogLevel {
 fn one() -> u32 {
     1
 }
-
-/// Field path to file, for every file that the configuration names.
-pub type FilesByField = BTreeMap<String, PathBuf>;

@@ -1,0 +1,143 @@
+//! From a file to a configuration that can run, or to the list of everything that is wrong with it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::material::{self, Material, Surroundings};
+use super::problem::{Problem, Problems, Report};
+use super::{Config, ConfigHash, named_files, rules, shape, tree};
+
+/// A configuration that was checked, with everything that it names.
+pub struct Loaded {
+    /// The configuration, with absolute paths.
+    pub config: Config,
+    /// The contents of the files that it names.
+    pub material: Material,
+    /// The name of this configuration, over the paths as they are written in the file.
+    pub hash: ConfigHash,
+    /// What works but is probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+impl fmt::Debug for Loaded {
+    /// Names the configuration; `material` holds keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("hash", &self.hash).finish_non_exhaustive()
+    }
+}
+
+/// Reads and checks the file at `path` and every file that it names. Relative paths in it are
+/// relative to its folder.
+///
+/// # Errors
+/// Every problem of the file, in its order. Nothing was changed.
+pub fn load(path: &Path) -> Result<Loaded, Problems> {
+    let text = read_text(path).map_err(|problem| Problems(vec![problem]))?;
+    let mut loaded = load_text(&text, folder(path))?;
+    loaded.material.files.insert(0, std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    Ok(loaded)
+}
+
+/// As [`load`], for a text whose relative paths are relative to `base`.
+///
+/// # Errors
+/// Every problem of the text, in its order.
+pub fn load_text(text: &str, base: &Path) -> Result<Loaded, Problems> {
+    load_in(text, base, &Surroundings { now_unix: now_unix(), system_roots: crate::tls::system_roots() })
+}
+
+fn load_in(text: &str, base: &Path, surroundings: &Surroundings) -> Result<Loaded, Problems> {
+    let root = tree::parse(text).map_err(|problem| Problems(vec![problem]))?;
+    let shape::Shaped { value, mut problems, unreadable } = shape::fit(&root);
+    let written: Config = serde_json::from_value(value).map_err(|error| {
+        // The shape check knows every rule of the types; should it miss one, serde's words are shown.
+        problems.push(Problem::new("", error.to_string(), "correct that field"));
+        Problems(std::mem::take(&mut problems))
+    })?;
+    let config = named_files::resolved(&written, base);
+    let mut report = Report::new(unreadable);
+    rules::check(&config, &mut report);
+    let material = material::load(&config, surroundings, &mut report);
+    let (found, mut warnings) = report.finish();
+    problems.extend(found);
+    let order = root.order();
+    in_order(&mut problems, &order);
+    // Two equal lines of a field that is given twice help nobody.
+    problems.dedup();
+    in_order(&mut warnings, &order);
+    if problems.is_empty() {
+        Ok(Loaded { hash: ConfigHash::of(&written), config, material, warnings })
+    } else {
+        Err(Problems(problems))
+    }
+}
+
+/// The files to watch while `path` does not load: the file itself and, as far as it can be read,
+/// the files that it names. So a reload that was refused for a missing file is tried again when
+/// the file appears.
+#[must_use]
+pub fn watched_files(path: &Path) -> Vec<PathBuf> {
+    let mut files = vec![std::path::absolute(path).unwrap_or_else(|_| path.to_owned())];
+    if let Ok(root) = read_text(path).and_then(|text| tree::parse(&text))
+        && let Ok(written) = serde_json::from_value(shape::fit(&root).value)
+    {
+        files.extend(named_files::contents(&named_files::resolved(&written, folder(path))));
+    }
+    files
+}
+
+/// The JSON schema of the file, for editors.
+#[must_use]
+pub fn schema_text() -> String {
+    // Printing a value that is already JSON cannot fail.
+    let mut text = serde_json::to_string_pretty(&shape::schema()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Problem> {
+    let contents = named_files::read_bounded(path).map_err(|error| {
+        Problem::new(
+            "",
+            format!("{} cannot be read: {error}", path.display()),
+            "write the path of the configuration file after --config",
+        )
+    })?;
+    String::from_utf8(contents).map_err(|error| {
+        Problem::new(
+            "",
+            format!("{} is not UTF-8 from byte {} on", path.display(), error.utf8_error().valid_up_to()),
+            "save it as UTF-8",
+        )
+    })
+}
+
+/// Sorts by where in the file the field, or the part of it that exists, is written.
+fn in_order(problems: &mut [Problem], order: &std::collections::BTreeMap<String, usize>) {
+    problems.sort_by_key(|problem| {
+        let mut path = problem.path.as_str();
+        loop {
+            if let Some(position) = order.get(path) {
+                return *position;
+            }
+            match path.rfind(['.', '[']) {
+                Some(end) => path = path.get(..end).unwrap_or_default(),
+                None => return usize::MAX,
+            }
+        }
+    });
+}
+
+/// Certificates expire by the wall clock.
+#[expect(clippy::disallowed_methods, reason = "expiry only warns; no decision of the proxy depends on it")]
+fn now_unix() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|age| i64::try_from(age.as_secs()).ok()).unwrap_or(0)
+}
