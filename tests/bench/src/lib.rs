@@ -15,6 +15,7 @@
 #![allow(clippy::disallowed_methods, reason = "measuring is reading the clock; nothing here is replayed from a seed")]
 
 pub mod canned;
+pub mod driver;
 pub mod forward;
 pub mod listen;
 pub mod load;

@@ -52,16 +52,17 @@ impl Connection {
     /// A bind and its result code.
     pub(super) async fn bind(&mut self, id: u32, name: &str, password: &str) -> Result<u8> {
         self.write(&wire::message(id, &wire::simple_bind(name, password))).await?;
-        loop {
-            while let Some(response) = self.buffered()? {
-                if response.id == id {
-                    return response.code.context("an entry answers a bind");
-                }
-                // Notice of Disconnection, or an answer to nothing.
-                bail!("unexpected message with id {} and tag {:#x}", response.id, response.tag);
+        let response = loop {
+            match self.buffered()? {
+                Some(response) => break response,
+                None => self.read_more().await?,
             }
-            self.read_more().await?;
+        };
+        if response.id != id {
+            // Notice of Disconnection, or an answer to nothing.
+            bail!("unexpected message with id {} and tag {:#x}", response.id, response.tag);
         }
+        response.code.context("an entry answers a bind")
     }
 
     /// The next response that was read already.
