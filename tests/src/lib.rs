@@ -14,6 +14,7 @@
 
 pub mod ber;
 pub mod certificates;
+pub mod conversation;
 pub mod counter;
 pub mod directory_server_389;
 pub mod ldap;
@@ -26,4 +27,5 @@ pub mod request;
 pub mod samba;
 pub mod scratch;
 pub mod slapd;
+pub mod stale_device;
 pub mod wait;

@@ -34,6 +34,10 @@ pub struct Settings {
     pub shows_lockout: bool,
     /// `allow bind_v2`.
     pub allows_version_2: bool,
+    /// Further entries, as LDIF.
+    pub entries: String,
+    /// The provider side of syncrepl (RFC 4533).
+    pub provides_sync: bool,
 }
 
 /// A running slapd.
@@ -66,7 +70,7 @@ impl Slapd {
         let _identity = authority.server("server", &[]);
         std::fs::create_dir(scratch.join("db")).expect("make the database's directory");
         let configuration = scratch.write("slapd.conf", configuration(scratch.path(), settings));
-        let seed = scratch.write("seed.ldif", SEED);
+        let seed = scratch.write("seed.ldif", format!("{SEED}\n{}", settings.entries));
         process::run(Command::new("/usr/sbin/slapadd").args(["-q", "-f"]).arg(&configuration).arg("-l").arg(seed));
 
         let (address, secure_address) = (ports::free_address(), ports::free_address());
@@ -193,6 +197,12 @@ impl Slapd {
         self.process.log().lines().filter(|logged| logged.ends_with(&line)).count()
     }
 
+    /// How many lines of the log contain `text`.
+    #[must_use]
+    pub fn logged(&self, text: &str) -> usize {
+        self.process.log().lines().filter(|line| line.contains(text)).count()
+    }
+
     /// What the server has logged.
     #[must_use]
     pub fn log(&self) -> String {
@@ -203,11 +213,14 @@ impl Slapd {
 fn configuration(directory: &Path, settings: &Settings) -> String {
     let directory = directory.display();
     let lockout = if settings.shows_lockout { "ppolicy_use_lockout" } else { "" };
+    let sync_module = if settings.provides_sync { "moduleload syncprov" } else { "" };
+    let sync = if settings.provides_sync { "overlay syncprov" } else { "" };
     let version_2 = if settings.allows_version_2 { "allow bind_v2" } else { "" };
     format!(
         "modulepath /usr/lib/ldap
 moduleload back_mdb
 moduleload ppolicy
+{sync_module}
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
@@ -235,6 +248,7 @@ overlay ppolicy
 ppolicy_default cn=default,ou=policies,{SUFFIX}
 ppolicy_hash_cleartext
 {lockout}
+{sync}
 "
     )
 }
@@ -267,7 +281,7 @@ pwdMaxFailure: 3
 pwdLockoutDuration: 0
 pwdFailureCountInterval: 0
 pwdMaxAge: 31536000
-pwdMustChange: FALSE
+pwdMustChange: TRUE
 pwdAllowUserChange: TRUE
 pwdGraceAuthnLimit: 0
 ";
