@@ -49,5 +49,6 @@ pub fn password_modify_user(value: Option<&[u8]>) -> Option<&[u8]> {
     let mut input = value?;
     let mut body = element::expect(&mut input, element::SEQUENCE).ok()?.body;
     let first = element::take(&mut body).ok()?;
-    (first.tag == 0x80).then_some(first.body)
+    // The form of an authzId (RFC 4513 section 5.2.1.8), which OpenLDAP accepts here.
+    (first.tag == 0x80).then(|| first.body.strip_prefix(b"dn:").unwrap_or(first.body))
 }

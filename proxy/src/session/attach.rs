@@ -4,7 +4,7 @@
 use super::state::Identity;
 use super::{Flow, Session};
 use crate::codec::{build, code, frame};
-use crate::metrics::{CloseReason, Operation, UpstreamResult};
+use crate::metrics::{CloseReason, Operation, RequestResult, UpstreamResult};
 use crate::upstream::pool::{CheckoutError, Need};
 
 impl Session {
@@ -39,6 +39,7 @@ impl Session {
             for operation in self.operations.take_all() {
                 let kind = Operation::from_tag(operation.request);
                 connection.target.metrics.request(kind, UpstreamResult::ConnectionLost);
+                self.core.shared.metrics.request(kind, RequestResult::Error);
                 let answer = build::fault_response(
                     operation.message_id,
                     operation.request,
@@ -71,6 +72,7 @@ impl Session {
         let Ok(Some(peek)) = frame::peek(&self.unread, limit) else { return };
         let answer = build::fault_response(peek.message_id, peek.op, code_of(error), &error.to_string());
         self.backlog.extend_from_slice(&answer.unwrap_or_default());
+        self.core.shared.metrics.request(Operation::from_tag(peek.op), RequestResult::Error);
         self.unread.drain(..peek.total.min(self.unread.len()));
     }
 }

@@ -11,7 +11,7 @@ use crate::clock::Tick;
 use crate::codec::bind_request::{Authentication, BindRequest};
 use crate::codec::oid;
 use crate::core::HeldLease;
-use crate::metrics::{BindDecision, BindResult};
+use crate::metrics::{BindDecision, BindResult, Operation, RequestResult};
 
 /// What is to become of a bind.
 pub enum BindPlan {
@@ -147,11 +147,26 @@ impl Session {
         }
     }
 
+    /// Counts a bind that was answered, as a decision and as a request.
+    pub(super) fn count_bind(&self, decision: BindDecision, result: BindResult) {
+        let metrics = &self.core.shared.metrics;
+        metrics.bind(decision, result);
+        metrics.request(
+            Operation::Bind,
+            match result {
+                BindResult::Success => RequestResult::Success,
+                BindResult::InvalidCredentials => RequestResult::InvalidCredentials,
+                BindResult::Other => RequestResult::Other,
+                BindResult::Error => RequestResult::Error,
+            },
+        );
+    }
+
     /// Counts a bind that was answered from the cache, which the directory would have counted as
     /// another failure.
     pub(super) fn record_suppressed(&self, key: NameKey, name: &[u8], decision: BindDecision, now: Tick) {
         let shared = &self.core.shared;
-        shared.metrics.bind(decision, BindResult::InvalidCredentials);
+        self.count_bind(decision, BindResult::InvalidCredentials);
         shared.metrics.lockout_attempt_prevented();
         if let Some(offenders) = shared.offenders.get(self.core.id) {
             offenders.lock().record(key, name, self.source, &self.listener.name, now);

@@ -16,11 +16,12 @@ use super::bind_plan::{BindPlan, PassThrough, Refusal};
 use super::requests::ABANDON_MESSAGE_ID;
 use super::state::Identity;
 use super::{Flow, Session};
-use crate::bind::{Outcome, Release, Verdict};
+use crate::bind::{Outcome, PolicyError, Release, Verdict};
 use crate::codec::bind_request::{self, Authentication};
 use crate::codec::frame::{self, Peek};
 use crate::codec::{build, code, edit, oid, op};
 use crate::core::HeldLease;
+use crate::logging::LoggedName;
 use crate::metrics::{BindDecision, BindResult, CloseReason, Operation, UpstreamResult};
 use crate::transport::Liveness;
 use crate::upstream::connection::ExchangeError;
@@ -30,13 +31,15 @@ use crate::upstream::pool::Need;
 /// abandoned (RFC 4511 section 4.2.1 allows either).
 const OUTSTANDING_GRACE: Duration = Duration::from_secs(1);
 
+/// Active Directory's sub-code for a locked account.
+const AD_LOCKED: &[u8] = b"data 775";
+
 /// A bind whose octets are wiped when it is done with.
 type Request = zeroize::Zeroizing<Vec<u8>>;
 
 /// What the directory answered to a bind.
 struct Answer {
     message: Vec<u8>,
-    peek: Peek,
     /// `None` when it is no LDAPResult that can be read.
     verdict: Option<Verdict>,
 }
@@ -117,7 +120,7 @@ impl Session {
                     self.answer_locally(&request, &peek, &verdict, wants, BindDecision::Coalesced).await;
                 } else {
                     verdict.write_response(&mut self.backlog, peek.message_id, wants);
-                    self.core.shared.metrics.bind(BindDecision::Coalesced, BindResult::Other);
+                    self.count_bind(BindDecision::Coalesced, BindResult::Other);
                 }
                 Flow::Continue
             }
@@ -147,6 +150,7 @@ impl Session {
         };
         self.enter_identity(&request, &peek, &answer);
         self.record_bind(&request, &peek, &answer);
+        self.log_answer(&request, &peek, &answer);
         if let Some(lease) = lease {
             lease.settle(answer.verdict.map_or(Outcome::Fault, Outcome::Verdict));
         }
@@ -174,7 +178,7 @@ impl Session {
             connection.reusable &= !success && !self.sasl_in_progress;
         }
         let outcome = if success { BindResult::Success } else { BindResult::Other };
-        self.core.shared.metrics.bind(BindDecision::Sasl, outcome);
+        self.count_bind(BindDecision::Sasl, outcome);
         self.backlog.extend_from_slice(&answer.message);
         if success {
             self.identity = Identity::Sasl;
@@ -223,7 +227,9 @@ impl Session {
         let metrics = &connection.target.metrics;
         match exchanged {
             Ok((message, answer_peek)) => {
-                metrics.duration(Operation::Bind, started.elapsed());
+                let taken = started.elapsed();
+                metrics.duration(Operation::Bind, taken);
+                core.shared.metrics.request_forwarded(Operation::Bind, taken);
                 let verdict = Verdict::from_response(&message, &answer_peek).ok();
                 metrics.request(Operation::Bind, upstream_result(verdict.as_ref()));
                 if answer_peek.op != op::BIND_RESPONSE {
@@ -233,7 +239,7 @@ impl Session {
                 }
                 let stripped =
                     if added { edit::strip_password_policy_response(&message, &answer_peek).ok() } else { None };
-                Ok(Answer { message: stripped.unwrap_or(message), peek: answer_peek, verdict })
+                Ok(Answer { message: stripped.unwrap_or(message), verdict })
             }
             Err(error) => {
                 metrics.request(
@@ -283,8 +289,28 @@ impl Session {
             Some(code::INVALID_CREDENTIALS) => BindResult::InvalidCredentials,
             Some(_) | None => BindResult::Other,
         };
-        debug_assert!(answer.peek.total > 0);
-        self.core.shared.metrics.bind(decision, result);
+        if answer.verdict.as_ref().is_some_and(shows_lock) {
+            self.core.shared.metrics.upstream_lockout_seen();
+        }
+        self.count_bind(decision, result);
+    }
+
+    /// Tells the log who was answered what; the name redacted unless the configuration says otherwise.
+    fn log_answer(&self, request: &[u8], peek: &Peek, answer: &Answer) {
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let Ok(bind) = bind_request::parse(request, peek) else { return };
+        let key = self.core.shared.guard.name_key(bind.name);
+        let redact = self.core.with_settings(|settings| settings.config.logging.redact_names);
+        tracing::debug!(
+            name = %LoggedName::new(bind.name, key.short(), redact),
+            source = %self.source,
+            listener = %self.listener.name,
+            upstream = self.attached.as_ref().map(|connection| &*connection.target.name),
+            result = answer.verdict.as_ref().map(Verdict::code),
+            "bind answered by the directory"
+        );
     }
 
     /// An anonymous session with nothing outstanding holds no connection after a bind.
@@ -309,7 +335,7 @@ impl Session {
     fn answer_unavailable(&mut self, peek: &Peek, code: u32, text: &str) {
         self.become_anonymous();
         self.backlog.extend_from_slice(&build::bind_response(peek.message_id, code, text));
-        self.core.shared.metrics.bind(BindDecision::Unavailable, BindResult::Error);
+        self.count_bind(BindDecision::Unavailable, BindResult::Error);
     }
 
     fn refuse(&mut self, peek: &Peek, refusal: Refusal) {
@@ -324,7 +350,7 @@ impl Session {
             ),
         };
         self.backlog.extend_from_slice(&build::bind_response(peek.message_id, code, text));
-        self.core.shared.metrics.bind(BindDecision::LocalRefusal, BindResult::Other);
+        self.count_bind(BindDecision::LocalRefusal, BindResult::Other);
     }
 
     /// Lets outstanding operations finish for a while, then abandons the rest. `Some` ends or
@@ -382,6 +408,13 @@ fn with_password_policy(request: &[u8], peek: &Peek) -> Option<Request> {
         return None;
     }
     edit::add_password_policy_request(request, peek).ok().map(Request::new)
+}
+
+/// Whether an answer says that the account is locked, in any of the ways in which directories do.
+fn shows_lock(verdict: &Verdict) -> bool {
+    verdict.password_policy_error() == Some(PolicyError::AccountLocked)
+        || verdict.code() == code::CONSTRAINT_VIOLATION
+        || verdict.diagnostic().windows(AD_LOCKED.len()).any(|window| window == AD_LOCKED)
 }
 
 fn upstream_result(verdict: Option<&Verdict>) -> UpstreamResult {

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
+use zeroize::Zeroize as _;
 
 use super::requests::Taken;
 use super::table::{Command, Phase};
@@ -44,15 +45,19 @@ impl Session {
                 break;
             }
         }
-        self.handle.sleep(self.phase(), self.operations.oldest_extended(), cx.waker());
-        // A command may have been left between the look above and now only by this very thread,
-        // so it cannot have been; the waker is in place for the next one.
+        let phase = self.phase();
+        if core.is_draining() && !matches!(phase, Phase::Working | Phase::Stalled) {
+            return Poll::Ready(Step::Commanded(Command::Drain));
+        }
+        self.handle.sleep(phase, self.operations.oldest_extended(), cx.waker());
         Poll::Pending
     }
 
     fn phase(&self) -> Phase {
-        let in_flight = !self.operations.is_empty() || !self.backlog.is_empty() || !self.unread.is_empty();
+        let in_flight = !self.operations.is_empty() || !self.unread.is_empty();
         match &self.attached {
+            // Whatever is in flight, a client that does not read is going nowhere.
+            _ if !self.backlog.is_empty() => Phase::Stalled,
             _ if in_flight => Phase::Working,
             Some(connection) if connection.anonymous && !self.sasl_in_progress => Phase::IdleAttached,
             Some(_) | None => Phase::Idle,
@@ -127,6 +132,10 @@ impl Session {
         if self.unread.is_empty() {
             let taken = self.take_requests(&read[..received], to_client, to_upstream);
             self.unread.extend_from_slice(&read[taken.octets..received]);
+            if taken.saw_bind {
+                // The buffer outlives the session; a password must not.
+                read[..received].zeroize();
+            }
             Poll::Ready(self.send_both(cx, taken, to_client, to_upstream))
         } else {
             let mut unread = std::mem::take(&mut self.unread);
@@ -143,13 +152,14 @@ impl Session {
         to_upstream: &mut Vec<u8>,
     ) -> Result<(), Step> {
         let taken = self.take_requests(&octets, to_client, to_upstream);
-        if taken.octets == octets.len() {
-            // Dropped, so that an idle session holds no buffer.
-            octets = Vec::new();
+        if taken.saw_bind || taken.octets == octets.len() {
+            // A new buffer, or none: an idle session holds none, and a password must not linger.
+            self.unread = octets[taken.octets..].to_vec();
+            octets.zeroize();
         } else {
             octets.drain(..taken.octets);
+            self.unread = octets;
         }
-        self.unread = octets;
         self.send_both(cx, taken, to_client, to_upstream)
     }
 
@@ -201,8 +211,14 @@ impl Session {
     pub(super) fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
         while !self.backlog.is_empty() {
             match ready!(self.client.poll_send(cx, &self.backlog)) {
-                Ok(sent) if sent == self.backlog.len() => self.backlog = Vec::new(),
-                Ok(sent) => drop(self.backlog.drain(..sent)),
+                Ok(sent) => {
+                    self.handle.touch(self.core.now());
+                    if sent == self.backlog.len() {
+                        self.backlog = Vec::new();
+                    } else {
+                        self.backlog.drain(..sent);
+                    }
+                }
                 Err(_) => return Poll::Ready(Err(())),
             }
         }
@@ -243,7 +259,7 @@ impl Session {
             Command::CloseAged => {
                 Flow::Dismiss(CloseReason::MaxAge, code::UNAVAILABLE, "connection age limit reached; connect again")
             }
-            Command::Drain if self.phase() == Phase::Working => Flow::Continue,
+            Command::Drain if matches!(self.phase(), Phase::Working | Phase::Stalled) => Flow::Continue,
             Command::Drain | Command::Close => {
                 Flow::Dismiss(CloseReason::Drain, code::UNAVAILABLE, "the proxy is shutting down; connect again")
             }

@@ -16,6 +16,8 @@ pub(super) struct Taken {
     pub(super) octets: usize,
     /// What the request behind them needs, if taking stopped at one.
     pub(super) step: Option<Step>,
+    /// Whether a bind was among them, so that the buffer holds a password.
+    pub(super) saw_bind: bool,
 }
 
 /// What became of one request.
@@ -36,21 +38,23 @@ impl Session {
         let (limit, max_pipelined) =
             self.core.with_settings(|settings| (settings.max_message_bytes, settings.max_pipelined));
         let mut at = 0;
+        let mut saw_bind = false;
         while self.operations.len() < max_pipelined {
             let rest = &octets[at..];
             let peek = match frame::peek(rest, limit) {
                 Ok(None) => break,
                 Ok(Some(peek)) if rest.len() < peek.total => break,
                 Ok(Some(peek)) => peek,
-                Err(error) => return Taken { octets: at, step: Some(Step::Malformed(error.to_string())) },
+                Err(error) => return Taken { octets: at, step: Some(Step::Malformed(error.to_string())), saw_bind },
             };
+            saw_bind |= peek.op == op::BIND_REQUEST;
             match self.take_request(&rest[..peek.total], &peek, now, to_client, to_upstream) {
                 Handled::Done => at += peek.total,
-                Handled::Needs(step) => return Taken { octets: at, step: Some(step) },
-                Handled::Ends(step) => return Taken { octets: at + peek.total, step: Some(step) },
+                Handled::Needs(step) => return Taken { octets: at, step: Some(step), saw_bind },
+                Handled::Ends(step) => return Taken { octets: at + peek.total, step: Some(step), saw_bind },
             }
         }
-        Taken { octets: at, step: None }
+        Taken { octets: at, step: None, saw_bind }
     }
 
     fn take_request(
@@ -133,7 +137,6 @@ impl Session {
                     Identity::Bound(name) => Some(name.clone()),
                     Identity::Anonymous | Identity::Sasl => None,
                 });
-                // RFC 3062 allows "dn:" and "u:" prefixes by convention of some clients.
                 let on_success = user.map_or(OnSuccess::Nothing, OnSuccess::CredentialChanged);
                 self.forward(request, peek, on_success, now, to_upstream)
             }

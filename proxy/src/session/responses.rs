@@ -6,7 +6,7 @@ use crate::clock::Tick;
 use crate::codec::frame::{self, Peek};
 use crate::codec::{code, extended, oid, op, result};
 use crate::core::perform;
-use crate::metrics::{Operation, UpstreamResult};
+use crate::metrics::{Operation, RequestResult, UpstreamResult};
 
 /// The longest answer that is held back until it is whole, because its result matters. A longer
 /// one is taken for a success: purging too much costs an attempt, purging too little a refusal.
@@ -102,13 +102,17 @@ impl Session {
         let Some(operation) = self.operations.finish(peek.message_id) else { return Passing::Pass };
         let code = result::code_of(message, peek);
         if let Some(connection) = &self.attached {
-            let metrics = &connection.target.metrics;
             let kind = Operation::from_tag(operation.request);
-            metrics.request(
-                kind,
-                if code == Some(code::SUCCESS) { UpstreamResult::Success } else { UpstreamResult::Other },
-            );
-            metrics.duration(kind, now.since(operation.since));
+            let (upstream, client) = if code == Some(code::SUCCESS) {
+                (UpstreamResult::Success, RequestResult::Success)
+            } else {
+                (UpstreamResult::Other, RequestResult::Other)
+            };
+            let taken = now.since(operation.since);
+            connection.target.metrics.request(kind, upstream);
+            connection.target.metrics.duration(kind, taken);
+            self.core.shared.metrics.request(kind, client);
+            self.core.shared.metrics.request_forwarded(kind, taken);
         }
         match operation.on_success {
             OnSuccess::CredentialChanged(name) if code.is_none_or(|code| code == code::SUCCESS) => {

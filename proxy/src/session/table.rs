@@ -15,6 +15,8 @@ use crate::core::Core;
 /// An anonymous session keeps its upstream connection for so long after its last operation: a
 /// paged search (RFC 2696) must continue on the connection that it began on.
 const ANONYMOUS_ATTACHMENT_IDLE: Duration = Duration::from_secs(30);
+/// The same while other sessions wait for a connection.
+const ANONYMOUS_ATTACHMENT_PRESSED: Duration = Duration::from_secs(1);
 
 /// What a session is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub enum Phase {
     IdleAttached,
     /// Something is in flight.
     Working,
+    /// The client does not read what it was sent.
+    Stalled,
 }
 
 /// One session, as the table sees it.
@@ -115,12 +119,14 @@ impl SessionTable {
 
     /// Leaves a command with every session that time or shutdown has one for.
     pub fn sweep(&self, core: &Core, now: Tick) {
-        let (idle_timeout, max_age, request_timeout) = core.with_settings(|settings| {
+        let (idle_timeout, max_age, request_timeout, attachment_idle) = core.with_settings(|settings| {
             let limits = &settings.config.limits;
+            let pressed = settings.targets.iter().any(|target| target.state.permits.waiting() > 0);
             (
                 limits.idle_timeout_seconds.duration(),
                 limits.max_connection_age_seconds.duration(),
                 settings.request_timeout,
+                if pressed { ANONYMOUS_ATTACHMENT_PRESSED } else { ANONYMOUS_ATTACHMENT_IDLE },
             )
         });
         let draining = core.is_draining();
@@ -128,14 +134,14 @@ impl SessionTable {
             let Some(session) = session.upgrade() else { return false };
             let idle = now.since(session.last_activity.get());
             let phase = session.phase.get();
-            let resting = phase != Phase::Working;
+            let resting = matches!(phase, Phase::Idle | Phase::IdleAttached);
             let command = if draining {
                 resting.then_some(Command::Drain)
-            } else if resting && !idle_timeout.is_zero() && idle >= idle_timeout {
+            } else if phase != Phase::Working && !idle_timeout.is_zero() && idle >= idle_timeout {
                 Some(Command::CloseIdle)
             } else if resting && !max_age.is_zero() && now.since(session.opened) >= max_age {
                 Some(Command::CloseAged)
-            } else if phase == Phase::IdleAttached && idle >= ANONYMOUS_ATTACHMENT_IDLE {
+            } else if phase == Phase::IdleAttached && idle >= attachment_idle {
                 Some(Command::Detach)
             } else if session.oldest_extended.get().is_some_and(|since| now.since(since) >= request_timeout) {
                 Some(Command::ExpireExtended)
