@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use bindproxy::admin::client::{Verb, run_verb};
 use bindproxy::cli::{self, Cli, Command, NotBuiltIn, Outcome};
 use clap::Parser as _;
 
@@ -22,14 +23,15 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Outcome> {
     let mut out = io::stdout().lock();
+    if let Some((verb, options)) = Verb::of(&cli.command) {
+        return run_verb(&verb, &options, &mut out);
+    }
     match &cli.command {
         Command::Run(_) => Err(NotBuiltIn("run").into()),
         Command::Check(arguments) => Ok(cli::check(&arguments.config, &mut out, &mut io::stderr().lock())?),
         Command::Demo(_) => Err(NotBuiltIn("demo").into()),
-        Command::Status(_) => Err(NotBuiltIn("status").into()),
-        Command::Offenders(_) => Err(NotBuiltIn("offenders").into()),
-        Command::Explain(_) => Err(NotBuiltIn("explain").into()),
-        Command::Flush(_) => Err(NotBuiltIn("flush").into()),
+        // `Verb::of` has taken these.
+        Command::Status(_) | Command::Offenders(_) | Command::Explain(_) | Command::Flush(_) => Ok(Outcome::Fault),
         Command::Completions { shell } => {
             cli::completions(*shell, &mut out);
             Ok(Outcome::Done)
