@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use bindproxy::admin::api::{
-    AdminApi, BindCounts, CacheReport, ExplainedEntry, Explanation, FlushReport, FlushRequest, ListenerReport, Offender,
-    StatusReport, UpstreamReport,
+    AdminApi, BindCounts, CacheReport, ExplainedEntry, Explanation, FlushReport, FlushRequest, ListenerReport,
+    Offender, StatusReport, UpstreamReport,
 };
 use bindproxy::admin::client::{ClientOptions, Verb, run_verb};
 use bindproxy::admin::{AdminState, SharedToken, listen, serve};
@@ -476,7 +476,9 @@ fn no_answer_holds_a_secret() {
             answers.push(server.ask("POST", path, &[authorization, kind], "{\"name\": \"pass-s3cret\"}"));
         }
     }
-    for body in ["pass-s3cret", "{\"pass-s3cret\": 1}", "{\"name\": {\"pass-s3cret\": 1}}", "{\"all\": \"pass-s3cret\"}"] {
+    for body in
+        ["pass-s3cret", "{\"pass-s3cret\": 1}", "{\"name\": {\"pass-s3cret\": 1}}", "{\"all\": \"pass-s3cret\"}"]
+    {
         answers.push(server.ask("POST", "/api/v1/flush", &[right, kind], body));
     }
     assert!(answers.iter().any(|answer| answer.status == 200) && answers.iter().any(|answer| answer.status == 400));
@@ -551,7 +553,10 @@ fn the_commands_say_what_to_do_when_they_fail() {
     let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let options = ClientOptions { admin: nobody.to_string(), ..server.options() };
     let told = run(Verb::Status, &options).expect_err("refused");
-    assert!(told.contains("127.0.0.1:1") && told.contains("--admin") && told.contains("is bindproxy running"), "{told}");
+    assert!(
+        told.contains("127.0.0.1:1") && told.contains("--admin") && told.contains("is bindproxy running"),
+        "{told}"
+    );
 
     let missing = ClientOptions { token_file: Some("/nonexistent/token".into()), ..server.options() };
     let told = run(Verb::Status, &missing).expect_err("no file");
