@@ -43,11 +43,30 @@ impl Clock {
         Self { origin: Instant::now() }
     }
 
+    /// The present, for measuring.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the shell's clock is read here and nowhere else")]
+    pub fn precise(&self) -> Precise {
+        Precise(Instant::now())
+    }
+
     /// The present tick.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the shell's clock is read here and nowhere else")]
     pub fn now(&self) -> Tick {
         Tick(millis(Instant::now().duration_since(self.origin)) + ORIGIN_OFFSET_MS)
+    }
+}
+
+/// A point in time fine enough to measure how long an answer took; nothing is decided by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Precise(Instant);
+
+impl Precise {
+    /// How long ago that was.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
     }
 }
 

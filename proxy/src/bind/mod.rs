@@ -1,1 +1,35 @@
 //! The bind decision: answer from the cache, wait on a lease, or forward; and what is learned.
+//!
+//! Pure: no task, no clock, no randomness. [`Guard`] is the one type that the shell talks to:
+//! [`Guard::decide`] before a bind is forwarded and [`Guard::settle`] when its outcome is known.
+//! What a verdict means stands in [`rules`], how names and passwords become keys in [`key`] and
+//! [`name`], how long an entry lives in [`life`], what is stored in [`entries`] (failed binds)
+//! and [`memory`] (what is remembered of a name besides).
+
+mod effect;
+mod entries;
+mod eviction;
+mod explain;
+mod flight;
+mod guard;
+mod intern;
+pub mod key;
+mod life;
+mod memory;
+pub mod name;
+pub mod offenders;
+pub mod rules;
+mod shard;
+mod slab;
+mod source;
+pub mod verdict;
+
+pub use effect::{Effect, NotRecorded, PurgeCause};
+pub use explain::{EntryExplanation, Explanation, NameQuery};
+pub use flight::{Lease, Release};
+pub use guard::{Decision, FlushScope, Flushed, Guard, Outcome, Policy, SWEEP_SLOTS, Settled, Stats};
+pub use key::{Credential, Digest, HashKey, Keys, NameKey, NameKeys, RedactedName};
+pub use offenders::{Offender, Offenders};
+pub use rules::{Class, VerdictRules};
+pub use source::Source;
+pub use verdict::{PolicyError, Verdict};

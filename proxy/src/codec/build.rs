@@ -52,6 +52,18 @@ pub fn extended_response(message_id: u32, result: u32, diagnostic: &str, name: O
     encode(message_id, ProtocolOp::ExtendedResp(response))
 }
 
+/// An extended request without a value.
+#[must_use]
+pub fn extended_request(message_id: u32, name: &[u8]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(name.len() + 2);
+    element::put_header(&mut body, 0x80, name.len());
+    body.extend_from_slice(name);
+    let mut operation = Vec::with_capacity(body.len() + 2);
+    element::put_header(&mut operation, op::EXTENDED_REQUEST, body.len());
+    operation.extend_from_slice(&body);
+    edit::assemble(message_id, &operation, std::iter::empty())
+}
+
 /// Notice of Disconnection (RFC 4511 section 4.4.1): message ID 0, then the connection closes.
 #[must_use]
 pub fn notice_of_disconnection(result: u32, diagnostic: &str) -> Vec<u8> {

@@ -42,3 +42,13 @@ pub fn parse<'a>(frame: &'a [u8], peek: &Peek) -> Result<LdapResult<'a>, Element
     };
     Ok(LdapResult { code, matched_dn, diagnostic, operation: operation.whole, controls })
 }
+
+/// The result code alone, from as many octets as are at hand; `None` when they do not tell.
+#[must_use]
+pub fn code_of(message: &[u8], peek: &Peek) -> Option<u32> {
+    let operation = message.get(peek.op_offset + 1..)?;
+    let length = element::read_length(operation).ok()??;
+    let mut body = operation.get(length.octets..)?;
+    let code = element::expect(&mut body, element::ENUMERATED).ok()?;
+    u32::try_from(element::integer(code.body).ok()?).ok()
+}

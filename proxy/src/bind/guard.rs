@@ -1,0 +1,344 @@
+//! The failed-bind cache as the shell sees it: ask before a bind is forwarded, tell what came of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::clock::Tick;
+
+use super::effect::{Effect, PurgeCause};
+use super::explain::{Explanation, NameQuery};
+use super::flight::{Lease, Release};
+use super::intern::Interner;
+use super::key::{Credential, Keys, NameKey, NameKeys};
+use super::life::Lives;
+use super::rules::{Class, VerdictRules};
+use super::shard::{Inherited, SWEEP_BATCH, Shard};
+use super::source::Source;
+use super::verdict::Verdict;
+
+/// Shards of a store of any size that matters; a small one has fewer, so that its names spread.
+const MAX_SHARDS: usize = 64;
+/// A shard is not made for fewer entries than this.
+const MIN_QUOTA: usize = 64;
+
+/// What to pass to [`Guard::sweep`] once a second: the whole of a million entries is seen in four
+/// seconds, at a few milliseconds of work for each call.
+pub const SWEEP_SLOTS: usize = 4096;
+
+/// What may change while the guard runs.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// First life of an entry.
+    pub ttl: Duration,
+    /// Ceiling of the doubling, and life of what must be remembered of purges.
+    pub max_ttl: Duration,
+    /// Life after the last good password failed once.
+    pub first_ttl: Duration,
+    /// What answers mean.
+    pub rules: VerdictRules,
+    /// The hashing keys in force.
+    pub keys: Keys,
+}
+
+impl Policy {
+    fn lives(&self) -> Lives {
+        Lives { ttl: self.ttl, max_ttl: self.max_ttl, first_ttl: self.first_ttl }
+    }
+}
+
+/// The decision about one bind.
+#[derive(Debug)]
+pub enum Decision {
+    /// Give this answer; ask nobody.
+    Answer(Arc<Verdict>),
+    /// An identical attempt is on its way: the waiter gets a [`Release`].
+    Wait,
+    /// Forward the bind, and settle the lease with what comes of it.
+    Lead(Lease),
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The directory's answer.
+    Verdict(Verdict),
+    /// No answer is known: nothing was sent, or the answer never came.
+    Fault,
+}
+
+/// What settling a lease did.
+#[derive(Debug)]
+#[must_use = "waiters stay parked until they are told"]
+pub struct Settled<W> {
+    /// What the verdict said; none after a fault.
+    pub class: Option<Class>,
+    /// Who goes on now, and how.
+    pub released: Vec<(W, Release)>,
+    /// What was learned or forgotten.
+    pub effects: Vec<Effect>,
+}
+
+/// What to flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushScope<'a> {
+    /// Everything.
+    All,
+    /// One name, as a client presents it.
+    Name(&'a [u8]),
+    /// The names whose short form, as logs show it, is this.
+    Short(u32),
+}
+
+/// What a flush did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flushed {
+    /// How many living entries went.
+    pub removed: usize,
+    /// The purges, for peers.
+    pub effects: Vec<Effect>,
+}
+
+/// How full the store is, and what it had to give up. Counters count from the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Entries that answer, as far as the last sweep knows.
+    pub live: usize,
+    /// Expired entries that only remember how often they failed.
+    pub dormant: usize,
+    /// Hard bound on `live + dormant`.
+    pub capacity: usize,
+    /// Names of which something is remembered besides entries, bounded by `capacity` as well.
+    pub names: usize,
+    /// Attempts that others may wait for.
+    pub in_flight: usize,
+    /// Those who wait for one.
+    pub waiting: usize,
+    /// Different answers that entries share.
+    pub verdicts: usize,
+    /// Entries that had to make room.
+    pub evicted: u64,
+    /// Leases that were never settled: each one is a bug of the shell.
+    pub leases_lost: u64,
+}
+
+/// The failed-bind cache. `W` is whatever lets the shell find a parked client again.
+pub struct Guard<W> {
+    shards: Box<[Mutex<Shard<W>>]>,
+    policy: ArcSwap<Policy>,
+    verdicts: Mutex<Interner>,
+}
+
+impl<W> Guard<W> {
+    /// An empty store of at most `max_entries` failed binds. 0 stores nothing, but identical
+    /// attempts still wait for each other.
+    #[must_use]
+    pub fn new(max_entries: u32, policy: Policy) -> Self {
+        let wanted = (max_entries as usize / MIN_QUOTA).clamp(1, MAX_SHARDS);
+        // A power of two, so that bits of the name's hash choose the shard.
+        let count = 1 << wanted.ilog2();
+        let quota = max_entries as usize / count;
+        Self {
+            shards: (0..count).map(|_| Mutex::new(Shard::new(quota))).collect(),
+            policy: ArcSwap::from_pointee(policy),
+            verdicts: Mutex::new(Interner::default()),
+        }
+    }
+
+    /// Replaces the policy. Entries keep the lives they have.
+    pub fn set_policy(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// Replaces the bound. What is over a lower one goes with the next sweeps.
+    pub fn set_max_entries(&self, max_entries: u32) {
+        let quota = max_entries as usize / self.shards.len();
+        for shard in &self.shards {
+            shard.lock().set_quota(quota);
+        }
+    }
+
+    /// The hashes of one attempt under the current keys.
+    #[must_use]
+    pub fn credential(&self, name: &[u8], password: &[u8]) -> Credential {
+        self.policy.load().keys.credential(name, password)
+    }
+
+    /// Decides about one attempt. `waiter` is called, under a lock, only for [`Decision::Wait`].
+    pub fn decide(&self, credential: &Credential, source: Source, now: Tick, waiter: impl FnOnce() -> W) -> Decision {
+        // `join` calls it at most once, and then decides.
+        let mut waiter = Some(waiter);
+        if let Some((name, digest)) = &credential.previous {
+            // One lock after the other: an attempt that was let go under the previous key in the
+            // very moment of a rotation may be doubled, once.
+            if let Some(decision) = self.shard(name).join(name, digest, source, now, &mut waiter) {
+                return decision;
+            }
+        }
+        let mut shard = self.shard(&credential.name);
+        let decision = shard.join(&credential.name, &credential.digest, source, now, &mut waiter);
+        decision.unwrap_or_else(|| Decision::Lead(shard.flights.lead(*credential, source, now)))
+    }
+
+    /// Learns what came of an attempt, and lets go those who wait for it.
+    pub fn settle(&self, lease: Lease, outcome: Outcome, now: Tick) -> Settled<W> {
+        let verdict = match outcome {
+            Outcome::Fault => {
+                let released = self.shard(&lease.credential.name).fault(&lease, now);
+                return Settled { class: None, released, effects: Vec::new() };
+            }
+            Outcome::Verdict(verdict) => Arc::new(verdict),
+        };
+        let policy = self.policy.load();
+        let lives = policy.lives();
+        let class = policy.rules.classify(&verdict);
+        let inherited = match (class, lease.credential.previous) {
+            (Class::NotAboutPassword, _) | (_, None) => Inherited::default(),
+            (_, Some((name, digest))) => self.shard(&name).give_up(&name, &digest, class, &lives, now),
+        };
+        let wrong = matches!(class, Class::WrongPassword | Class::WrongPasswordShort);
+        let interned = wrong.then(|| self.verdicts.lock().intern(&verdict));
+        let mut shard = self.shard(&lease.credential.name);
+        let effects = match interned {
+            Some(Err(reason)) => vec![Effect::NotRecorded { name: lease.credential.name, reason }],
+            Some(Ok(shared)) => {
+                let short = class == Class::WrongPasswordShort;
+                shard.learn(&lease, &shared, short, inherited, &lives, now)
+            }
+            None if class == Class::Success => vec![shard.succeed(&lease, inherited, &lives, now)],
+            None if class == Class::PasswordWasRight => vec![shard.was_right(&lease, inherited, &lives)],
+            None => Vec::new(),
+        };
+        let released = shard.release(&lease, &verdict, class == Class::Success, now);
+        Settled { class: Some(class), released, effects }
+    }
+
+    /// The key of a name, as effects, logs and reports call it.
+    #[must_use]
+    pub fn name_key(&self, name: &[u8]) -> NameKey {
+        self.policy.load().keys.name_keys(name).current
+    }
+
+    /// A password change for `name`, or the end of a lock, was seen to succeed: whatever was
+    /// wrong may be right from now on.
+    pub fn password_changed(&self, name: &[u8], now: Tick) -> Vec<Effect> {
+        self.purge(self.keys_of(name), PurgeCause::PasswordChanged, now).effects
+    }
+
+    /// Forgets failures because somebody asks for it.
+    pub fn flush(&self, scope: FlushScope<'_>, now: Tick) -> Flushed {
+        match scope {
+            FlushScope::Name(name) => self.purge(self.keys_of(name), PurgeCause::Flush, now),
+            FlushScope::Short(short) => {
+                let found = self.shards[self.shard_of(short)].lock().entries.find_short(short);
+                self.purge(found, PurgeCause::Flush, now)
+            }
+            FlushScope::All => {
+                let removed = self.shards.iter().map(|shard| shard.lock().purge_all(now)).sum();
+                let life = self.policy.load().max_ttl;
+                let effect = Effect::Purged { name: None, except: None, cause: PurgeCause::Flush, removed, life };
+                Flushed { removed, effects: vec![effect] }
+            }
+        }
+    }
+
+    fn keys_of(&self, name: &[u8]) -> impl Iterator<Item = NameKey> + use<W> {
+        let NameKeys { current, previous } = self.policy.load().keys.name_keys(name);
+        std::iter::once(current).chain(previous)
+    }
+
+    fn purge(&self, names: impl IntoIterator<Item = NameKey>, cause: PurgeCause, now: Tick) -> Flushed {
+        let policy = self.policy.load();
+        let mut flushed = Flushed { removed: 0, effects: Vec::new() };
+        for name in names {
+            let removed = self.shard(&name).purge(&name, cause == PurgeCause::PasswordChanged, now);
+            flushed.removed += removed;
+            flushed.effects.push(Effect::Purged {
+                name: Some(name),
+                except: None,
+                cause,
+                removed,
+                life: policy.max_ttl,
+            });
+        }
+        flushed
+    }
+
+    /// Frees what has expired: looks at `slots_per_shard` slots of every shard, a few at a time
+    /// under its lock. Call it every second with [`SWEEP_SLOTS`].
+    pub fn sweep(&self, now: Tick, slots_per_shard: usize) {
+        let max_ttl = self.policy.load().max_ttl;
+        for shard in &self.shards {
+            let mut left = slots_per_shard;
+            while left > 0 {
+                let batch = left.min(SWEEP_BATCH);
+                shard.lock().sweep(batch, max_ttl, now);
+                left -= batch;
+            }
+        }
+    }
+
+    /// How full the store is.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats { verdicts: self.verdicts.lock().len(), ..Stats::default() };
+        for shard in &self.shards {
+            let shard = shard.lock();
+            stats.live += shard.entries.live();
+            stats.dormant += shard.entries.len() - shard.entries.live();
+            stats.capacity += shard.entries.quota();
+            stats.names += shard.memory.len();
+            stats.in_flight += shard.flights.len();
+            stats.waiting += shard.flights.waiting();
+            stats.evicted += shard.entries.evicted();
+            stats.leases_lost += shard.flights.lost();
+        }
+        stats
+    }
+
+    /// What is known about a name; `None` when nothing is.
+    #[must_use]
+    pub fn explain(&self, query: NameQuery<'_>, now: Tick) -> Option<Explanation> {
+        match query {
+            NameQuery::Name(name) => {
+                let NameKeys { current, previous } = self.policy.load().keys.name_keys(name);
+                let older = previous.and_then(|name| self.explain_key(name, now));
+                match (self.explain_key(current, now), older) {
+                    (Some(newer), Some(older)) => Some(newer.merged(older)),
+                    (newer, older) => newer.or(older),
+                }
+            }
+            NameQuery::Short(short) => {
+                let name = self.shards[self.shard_of(short)].lock().entries.find_short(short)?;
+                self.explain_key(name, now)
+            }
+        }
+    }
+
+    fn explain_key(&self, name: NameKey, now: Tick) -> Option<Explanation> {
+        let shard = self.shard(&name);
+        let explanation = Explanation {
+            name,
+            entries: shard.entries.explain(&name, now),
+            last_good: shard.memory.last_good_at(&name).map(|at| now.since(at)),
+            in_flight: shard.flights.in_flight(&name),
+        };
+        (!explanation.is_empty()).then_some(explanation)
+    }
+
+    fn shard(&self, name: &NameKey) -> MutexGuard<'_, Shard<W>> {
+        self.shards[self.shard_of(name.short())].lock()
+    }
+
+    fn shard_of(&self, short: u32) -> usize {
+        short as usize & (self.shards.len() - 1)
+    }
+}
+
+impl<W> std::fmt::Debug for Guard<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

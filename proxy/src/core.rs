@@ -1,0 +1,330 @@
+//! One event loop: the sessions, idle upstream connections and buffers of one core.
+//!
+//! Cores share nothing on the path of a bind but the store and the metrics, so a session never
+//! leaves the core that it was handed to and nothing here is locked.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::bind::{Effect, Guard, Lease, Offenders, Outcome, PurgeCause, RedactedName, Release, Settled};
+use crate::clock::{Clock, Tick};
+use crate::listener::accept::Accepted;
+use crate::listener::admission::Admission;
+use crate::listener::bind_sockets::BoundSocket;
+use crate::listener::context::ListenerContext;
+use crate::listener::handshake;
+use crate::metrics::{Metrics, Removal};
+use crate::session::table::SessionTable;
+use crate::settings::Settings;
+use crate::status::{Heartbeat, Status};
+use crate::upstream::pool::Pool;
+use crate::upstream::resolve::Resolver;
+
+/// How a parked bind is told that it is its turn, or what the answer is.
+pub type Waiter = oneshot::Sender<Release>;
+
+/// Octets of one read. A read never takes more, so neither does the answer of one pass.
+pub const READ_BYTES: usize = 64 * 1024;
+/// How often idle sessions and connections are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What all cores share.
+pub struct Shared {
+    /// The clock.
+    pub clock: Clock,
+    /// The bind decision and the failed-bind store.
+    pub guard: Guard<Waiter>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// Readiness, draining, heartbeats.
+    pub status: Arc<Status>,
+    /// The resolver.
+    pub resolver: Resolver,
+    /// Who may connect.
+    pub admission: Admission,
+    /// The sketch of which device keeps presenting which dead password.
+    pub offenders: Vec<parking_lot::Mutex<Offenders>>,
+    /// Where to reach each core; set once when all run.
+    pub cores: OnceLock<Vec<CoreHandle>>,
+}
+
+/// How another thread reaches a core.
+#[derive(Clone)]
+pub struct CoreHandle {
+    /// Its inbox.
+    pub inbox: mpsc::UnboundedSender<CoreMessage>,
+    /// Its open sessions, handshakes included.
+    pub sessions: Arc<AtomicU32>,
+}
+
+/// What a core is told.
+#[derive(Clone)]
+pub enum CoreMessage {
+    /// A connection that another core accepted for it.
+    Accepted(Arc<parking_lot::Mutex<Option<Accepted>>>),
+    /// A new generation of the configuration.
+    Settings(Arc<Settings>),
+    /// Close one idle connection to this upstream.
+    ShedIdle(Arc<str>),
+    /// Finish what is in flight and say goodbye to the rest.
+    Drain,
+    /// Say goodbye to everybody.
+    Close,
+    /// End the event loop.
+    Stop,
+}
+
+/// One event loop's own things.
+pub struct Core {
+    /// Its number, from 0.
+    pub id: usize,
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+    /// Idle upstream connections.
+    pub pool: Pool,
+    /// Open sessions.
+    pub sessions: SessionTable,
+    /// Buffers that a session uses for one pass and never keeps.
+    pub scratch: RefCell<Scratch>,
+    /// Open sessions, for whoever hands out connections.
+    pub load: Arc<AtomicU32>,
+    settings: RefCell<Arc<Settings>>,
+    heartbeat: Heartbeat,
+    draining: Cell<bool>,
+    accepting: RefCell<Vec<tokio::task::AbortHandle>>,
+}
+
+/// Buffers of one pass. Shared by all sessions of a core, so an idle session owns none.
+pub struct Scratch {
+    /// Where octets are read to.
+    pub read: Box<[u8]>,
+    /// Answers for the client.
+    pub to_client: Vec<u8>,
+    /// Requests for the directory.
+    pub to_upstream: Vec<u8>,
+}
+
+impl Core {
+    /// A core with `settings`.
+    #[must_use]
+    pub fn new(id: usize, shared: Arc<Shared>, settings: Arc<Settings>, load: Arc<AtomicU32>) -> Rc<Self> {
+        let heartbeat = shared.status.heartbeat(&format!("core-{id}"), shared.clock.now());
+        Rc::new(Self {
+            id,
+            shared,
+            pool: Pool::default(),
+            sessions: SessionTable::default(),
+            scratch: RefCell::new(Scratch {
+                read: vec![0; READ_BYTES].into_boxed_slice(),
+                to_client: Vec::new(),
+                to_upstream: Vec::new(),
+            }),
+            load,
+            settings: RefCell::new(settings),
+            heartbeat,
+            draining: Cell::new(false),
+            accepting: RefCell::new(Vec::new()),
+        })
+    }
+
+    /// The present tick.
+    #[must_use]
+    pub fn now(&self) -> Tick {
+        self.shared.clock.now()
+    }
+
+    /// The present generation of the configuration.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.borrow().clone()
+    }
+
+    /// Looks at the present generation without counting a reference.
+    pub fn with_settings<T>(&self, look: impl FnOnce(&Settings) -> T) -> T {
+        look(&self.settings.borrow())
+    }
+
+    /// Whether the process is going down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Tells every other core.
+    pub fn tell_others(&self, message: &CoreMessage) {
+        let Some(cores) = self.shared.cores.get() else { return };
+        for (id, core) in cores.iter().enumerate() {
+            if id != self.id {
+                // A core that is gone has nothing left to do.
+                let _ = core.inbox.send(message.clone());
+            }
+        }
+    }
+
+    /// Starts an accept loop, which a drain ends.
+    pub fn accept<F>(
+        self: &Rc<Self>,
+        socket: BoundSocket,
+        listener: Arc<ListenerContext>,
+        run: impl FnOnce(Rc<Self>, BoundSocket, Arc<ListenerContext>) -> F,
+    ) where
+        F: Future<Output = std::io::Result<()>> + 'static,
+    {
+        let name = listener.name.clone();
+        let accepting = run(self.clone(), socket, listener);
+        let task = tokio::task::spawn_local(async move {
+            if let Err(error) = accepting.await {
+                tracing::error!(listener = %name, %error, "a listener ended");
+            }
+        });
+        self.accepting.borrow_mut().push(task.abort_handle());
+    }
+
+    /// Runs until the inbox closes: messages, and a sweep every second.
+    pub async fn run(self: Rc<Self>, mut inbox: mpsc::UnboundedReceiver<CoreMessage>) {
+        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = inbox.recv() => match message {
+                    None | Some(CoreMessage::Stop) => return,
+                    Some(message) => self.handle(message),
+                },
+                _ = sweep.tick() => self.sweep(),
+            }
+        }
+    }
+
+    fn handle(self: &Rc<Self>, message: CoreMessage) {
+        match message {
+            CoreMessage::Accepted(accepted) => {
+                if let Some(accepted) = accepted.lock().take() {
+                    handshake::start(self, accepted);
+                }
+            }
+            CoreMessage::Settings(settings) => {
+                *self.settings.borrow_mut() = settings;
+            }
+            CoreMessage::ShedIdle(upstream) => self.pool.shed(&upstream),
+            // Handled by the loop.
+            CoreMessage::Stop => {}
+            CoreMessage::Drain => {
+                self.draining.set(true);
+                for accepting in self.accepting.take() {
+                    accepting.abort();
+                }
+                self.sweep();
+            }
+            CoreMessage::Close => {
+                self.draining.set(true);
+                self.sessions.close_all();
+                self.pool.close_all();
+            }
+        }
+    }
+
+    fn sweep(self: &Rc<Self>) {
+        let now = self.now();
+        self.heartbeat.beat(now);
+        self.pool.sweep(self);
+        self.sessions.sweep(self, now);
+    }
+
+    /// Wakes the least loaded core's inbox or this one: where a new connection should live.
+    #[must_use]
+    pub fn least_loaded(&self) -> usize {
+        let Some(cores) = self.shared.cores.get() else { return self.id };
+        let load = |core: &CoreHandle| core.sessions.load(Ordering::Relaxed);
+        let mine = cores.get(self.id).map_or(0, load);
+        cores
+            .iter()
+            .enumerate()
+            .map(|(id, core)| (load(core), id))
+            .filter(|&(load, _)| load < mine)
+            .min()
+            .map_or(self.id, |(_, id)| id)
+    }
+}
+
+/// A lease that is settled whatever happens to the session that holds it.
+///
+/// Dropped without a verdict (a panic, a closed runtime), it counts as a transport fault, so the
+/// next waiter is let go and nobody waits for ever.
+pub struct HeldLease {
+    shared: Arc<Shared>,
+    lease: Option<Lease>,
+}
+
+impl HeldLease {
+    /// Holds `lease`.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, lease: Lease) -> Self {
+        Self { shared, lease: Some(lease) }
+    }
+
+    /// Settles the lease: learns from the outcome and answers or releases whoever waits.
+    pub fn settle(mut self, outcome: Outcome) {
+        if let Some(lease) = self.lease.take() {
+            settle(&self.shared, lease, outcome);
+        }
+    }
+}
+
+impl Drop for HeldLease {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            settle(&self.shared, lease, Outcome::Fault);
+        }
+    }
+}
+
+fn settle(shared: &Arc<Shared>, lease: Lease, outcome: Outcome) {
+    let Settled { class: _, released, effects } = shared.guard.settle(lease, outcome, shared.clock.now());
+    perform(shared, &effects);
+    let mut undelivered = Vec::new();
+    for (waiter, release) in released {
+        if let Err(release) = waiter.send(release) {
+            undelivered.push(release);
+        }
+    }
+    // A waiter that has given up cannot take its turn: the turn passes on as after a fault.
+    for release in undelivered {
+        match release {
+            Release::Answer(_) => {}
+            Release::Forward(lease) => settle(shared, lease, Outcome::Fault),
+        }
+    }
+}
+
+/// Carries out what the bind core decided. Peers of a cluster are told here too, once there are any.
+pub fn perform(shared: &Arc<Shared>, effects: &[Effect]) {
+    let cache = shared.metrics.cache();
+    for effect in effects {
+        match effect {
+            Effect::Learned { name, life, level, .. } => {
+                cache.inserted.inc();
+                tracing::debug!(name = %RedactedName(name.short()), life_seconds = life.as_secs(), level, "failed bind recorded");
+            }
+            Effect::NotRecorded { name, reason } => {
+                tracing::debug!(name = %RedactedName(name.short()), ?reason, "failed bind not recorded");
+            }
+            Effect::Succeeded { removed, .. } | Effect::PasswordWasRight { removed, .. } => {
+                cache.removed(Removal::SuccessSeen, u64::from(*removed));
+            }
+            Effect::Purged { name, removed, cause, .. } => {
+                let reason = match cause {
+                    PurgeCause::PasswordChanged | PurgeCause::LastGoodFailed => Removal::PasswordChanged,
+                    PurgeCause::Flush => Removal::Flushed,
+                };
+                cache.removed(reason, *removed as u64);
+                let name = name.map(|name| RedactedName(name.short()).to_string());
+                tracing::debug!(name, ?cause, removed, "failed binds purged");
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The sockets of the listeners, bound before anything runs, so that a busy port is an error at
+//! the start and not a silent hole.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::config::Listener;
+
+/// Connections that the kernel completes before they are accepted.
+const BACKLOG: i32 = 4_096;
+
+/// A bound socket.
+#[derive(Debug)]
+pub enum BoundSocket {
+    /// TCP, and the address that the system gave it.
+    Tcp(std::net::TcpListener, SocketAddr),
+    /// A unix socket and its path.
+    Unix(std::os::unix::net::UnixListener, PathBuf),
+}
+
+/// Why a listener cannot be opened. Nothing is left behind.
+#[derive(Debug, Error)]
+#[error("{field}: cannot listen on {address}: {cause}{remedy}")]
+pub struct BindError {
+    field: String,
+    address: String,
+    cause: io::Error,
+    remedy: &'static str,
+}
+
+/// Binds the sockets of all listeners.
+///
+/// # Errors
+/// [`BindError`] with the field of the first one that cannot be opened.
+pub fn bind_all(listeners: &[Listener]) -> Result<Vec<BoundSocket>, BindError> {
+    listeners.iter().enumerate().map(|(index, listener)| bind(index, listener)).collect()
+}
+
+fn bind(index: usize, listener: &Listener) -> Result<BoundSocket, BindError> {
+    match (&listener.address, &listener.socket) {
+        (_, Some(path)) => bind_unix(path, listener.mode.as_deref())
+            .map(|socket| BoundSocket::Unix(socket, path.clone()))
+            .map_err(|cause| error(format!("listeners[{index}].socket"), path.display().to_string(), cause)),
+        (Some(address), None) => bind_tcp(*address)
+            .map(|(socket, bound)| BoundSocket::Tcp(socket, bound))
+            .map_err(|cause| error(format!("listeners[{index}].address"), address.to_string(), cause)),
+        (None, None) => Err(error(
+            format!("listeners[{index}]"),
+            "nothing".to_owned(),
+            io::Error::other("neither address nor socket"),
+        )),
+    }
+}
+
+fn error(field: String, address: String, cause: io::Error) -> BindError {
+    let remedy = match cause.kind() {
+        io::ErrorKind::AddrInUse => "; another process listens there: stop it or choose another one",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE, and a socket a folder that may be written"
+        }
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        _ => "",
+    };
+    BindError { field, address, cause, remedy }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // `[::]` means every address, as people expect it to.
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let listener = std::net::TcpListener::from(socket);
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+fn bind_unix(path: &Path, mode: Option<&str>) -> io::Result<std::os::unix::net::UnixListener> {
+    // A socket that a crashed process left behind is in the way of every later start; one that
+    // somebody answers on is not ours to remove.
+    if path.exists() && std::os::unix::net::UnixStream::connect(path).is_err() {
+        let kind = std::fs::symlink_metadata(path)?.file_type();
+        if std::os::unix::fs::FileTypeExt::is_socket(&kind) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    let mode = mode.and_then(|mode| u32::from_str_radix(mode, 8).ok()).unwrap_or(0o660);
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}

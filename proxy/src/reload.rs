@@ -1,0 +1,195 @@
+//! Applying a new generation of the configuration while everything runs.
+//!
+//! A file that does not parse, names something missing, or changes what only a restart can change
+//! is refused whole, and the old generation keeps serving; `/configz` and a metric say so.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use thiserror::Error;
+
+use crate::bind::HashKey;
+use crate::config::watch::Fingerprint;
+use crate::config::{self, AdminToken, Config, Loaded, Problems};
+use crate::core::{CoreMessage, Shared};
+use crate::logging::LogHandle;
+use crate::settings::{self, Settings, SettingsError};
+
+/// How often the files are looked at. The kubelet takes up to a minute to swap them; a person who
+/// edits one can send SIGHUP.
+const POLL_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Applies new generations.
+pub struct Reloader {
+    shared: Arc<Shared>,
+    settings: Arc<ArcSwap<Settings>>,
+    path: PathBuf,
+    random_key: HashKey,
+    /// `None` where the command line fixes the level.
+    log: Option<LogHandle>,
+    admin_token: Arc<ArcSwapOption<AdminToken>>,
+    /// What was looked at last, so that a file is judged once for each of its contents.
+    seen: parking_lot::Mutex<Seen>,
+}
+
+struct Seen {
+    files: Vec<PathBuf>,
+    fingerprint: Fingerprint,
+    certificate_roles: Vec<String>,
+}
+
+/// Why a generation was refused. The old one keeps serving.
+#[derive(Debug, Error)]
+pub enum ReloadError {
+    /// The file, or one that it names.
+    #[error("{0}")]
+    Problems(#[from] Problems),
+    /// Something that only a restart can change.
+    #[error("{0} changed: that needs a restart")]
+    NeedsRestart(&'static str),
+    /// What was loaded cannot be run.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+}
+
+impl Reloader {
+    /// A reloader of the file at `path`, whose present generation is `loaded`.
+    #[must_use]
+    pub fn new(
+        shared: Arc<Shared>,
+        settings: Arc<ArcSwap<Settings>>,
+        path: PathBuf,
+        random_key: HashKey,
+        log: Option<LogHandle>,
+        loaded: &Loaded,
+    ) -> Self {
+        let files = config::watched_files(&path);
+        let seen = Seen { fingerprint: Fingerprint::of(&files), files, certificate_roles: Vec::new() };
+        let reloader = Self {
+            shared,
+            settings,
+            path,
+            random_key,
+            log,
+            admin_token: Arc::new(ArcSwapOption::empty()),
+            seen: parking_lot::Mutex::new(seen),
+        };
+        reloader.announce(loaded);
+        reloader
+    }
+
+    /// The token of the admin API, as the present generation has it.
+    #[must_use]
+    pub fn admin_token(&self) -> Arc<ArcSwapOption<AdminToken>> {
+        self.admin_token.clone()
+    }
+
+    /// How long a drain may take, as the present generation has it.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        self.settings.load().config.drain.timeout_seconds.duration()
+    }
+
+    /// Looks at the files until the task is aborted, and reloads when one changed.
+    pub async fn watch(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            let changed = {
+                let seen = self.seen.lock();
+                Fingerprint::of(&seen.files) != seen.fingerprint
+            };
+            if changed {
+                tracing::info!("a configuration file changed");
+                self.reload();
+            }
+        }
+    }
+
+    /// Loads the file and applies it; what is wrong with it is logged, counted and shown.
+    pub fn reload(&self) {
+        // Taken before loading, so that a change in between shows at the next look.
+        let files = config::watched_files(&self.path);
+        let fingerprint = Fingerprint::of(&files);
+        {
+            let mut seen = self.seen.lock();
+            seen.files = files;
+            seen.fingerprint = fingerprint;
+        }
+        match config::load(&self.path)
+            .map_err(ReloadError::from)
+            .and_then(|loaded| self.apply(&loaded).map(|()| loaded))
+        {
+            Ok(loaded) => {
+                self.announce(&loaded);
+                self.shared.metrics.reload(true);
+                tracing::info!(hash = %loaded.hash, "configuration reloaded");
+            }
+            Err(error) => {
+                self.shared.metrics.reload(false);
+                self.shared.status.set_config_error(&error.to_string());
+                tracing::error!(%error, "the new configuration is refused; the old one keeps serving");
+            }
+        }
+    }
+
+    fn apply(&self, loaded: &Loaded) -> Result<(), ReloadError> {
+        let present = self.settings.load_full();
+        refuse_restart_only(&present.config, &loaded.config)?;
+        let next = Settings::build(loaded, &self.shared.metrics, Some(&present))?;
+        self.shared.guard.set_policy(settings::policy(loaded, &self.random_key));
+        self.shared.guard.set_max_entries(loaded.config.cache.max_entries);
+        self.settings.store(next.clone());
+        for core in self.shared.cores.get().into_iter().flatten() {
+            let _ = core.inbox.send(CoreMessage::Settings(next.clone()));
+        }
+        let kept: Vec<String> = loaded.config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+        self.shared.metrics.retain_upstreams(&kept);
+        if let Some(log) = &self.log {
+            log.set_level(loaded.config.logging.level);
+        }
+        Ok(())
+    }
+
+    /// Shows the generation that now serves.
+    fn announce(&self, loaded: &Loaded) {
+        let hash = loaded.hash.to_string();
+        self.admin_token.store(loaded.material.admin_token.clone().map(Arc::new));
+        let loaded_at = unix_now();
+        self.shared.status.set_config(&hash, loaded_at);
+        self.shared.metrics.set_config(&hash, loaded_at);
+        self.shared.metrics.cache().capacity.set(i64::from(loaded.config.cache.max_entries));
+        let mut roles = Vec::new();
+        for certificate in &loaded.material.certificates {
+            self.shared.metrics.certificate_not_after(&certificate.role, certificate.not_after_unix);
+            roles.push(certificate.role.clone());
+        }
+        let mut seen = self.seen.lock();
+        for gone in seen.certificate_roles.iter().filter(|role| !roles.contains(role)) {
+            self.shared.metrics.certificate_gone(gone);
+        }
+        seen.certificate_roles = roles;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+}
+
+/// Wall-clock seconds, for people to read.
+#[expect(clippy::disallowed_methods, reason = "shown as `loadedAt`; nothing is decided by it")]
+fn unix_now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// What only a restart can change. Half a reload would be worse than none.
+fn refuse_restart_only(present: &Config, next: &Config) -> Result<(), ReloadError> {
+    if present.listeners != next.listeners {
+        return Err(ReloadError::NeedsRestart("listeners"));
+    }
+    if present.admin.address != next.admin.address {
+        return Err(ReloadError::NeedsRestart("admin.address"));
+    }
+    Ok(())
+}

@@ -1,0 +1,342 @@
+//! The composition root: binds what must be bound, starts the cores and the control thread, and
+//! stops them again. Everything is wired here and nowhere else.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+use tokio::runtime::LocalRuntime;
+use tokio::sync::mpsc;
+
+use crate::admin;
+use crate::api::Api;
+use crate::bind::offenders::Offenders;
+use crate::bind::{Guard, HashKey, SWEEP_SLOTS};
+use crate::clock::Clock;
+use crate::config::Loaded;
+use crate::config::cidr::Cidr;
+use crate::core::{Core, CoreHandle, CoreMessage, Shared};
+use crate::listener::accept;
+use crate::listener::admission::Admission;
+use crate::listener::bind_sockets::{self, BindError, BoundSocket};
+use crate::listener::context::ListenerContext;
+use crate::logging::LogHandle;
+use crate::metrics::Metrics;
+use crate::reload::Reloader;
+use crate::settings::{self, Settings, SettingsError};
+use crate::status::Status;
+use crate::upstream::checker;
+use crate::upstream::resolve::Resolver;
+
+/// Pairs of name and source that the report of one core remembers.
+const OFFENDERS_PER_CORE: usize = 2_048;
+/// How often the store is swept.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a drain looks whether everybody has gone.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// How long sessions may take for their last words after the drain's deadline.
+const LAST_WORDS: Duration = Duration::from_millis(1_200);
+
+/// A running proxy.
+pub struct Server {
+    /// What all cores share.
+    pub shared: Arc<Shared>,
+    /// Applies new generations of the configuration.
+    pub reloader: Arc<Reloader>,
+    addresses: Vec<(String, SocketAddr)>,
+    admin_address: SocketAddr,
+    sockets: Vec<PathBuf>,
+    threads: Vec<JoinHandle<()>>,
+    stop_control: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+/// Why the proxy did not start. Nothing is left running.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A listener's socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The admin port.
+    #[error("admin.address: cannot listen on {address}: {cause}; stop what listens there or choose another port")]
+    Admin {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The configuration cannot be run.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A thread or an event loop.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The system's random numbers.
+    #[error("no random key: {0}")]
+    Random(String),
+}
+
+impl Server {
+    /// Starts a proxy with `workers` event loops.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(loaded: &Loaded, path: &Path, workers: usize, log: Option<LogHandle>) -> Result<Self, StartError> {
+        let listeners = bind_sockets::bind_all(&loaded.config.listeners)?;
+        let admin_socket = std::net::TcpListener::bind(loaded.config.admin.address)
+            .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
+            .map_err(|cause| StartError::Admin { address: loaded.config.admin.address, cause })?;
+        let admin_address = admin_socket.local_addr()?;
+        let names = |socket: &[crate::config::Listener]| {
+            socket.iter().map(|listener| listener.name.clone()).collect::<Vec<_>>()
+        };
+        let upstream_names: Vec<String> =
+            loaded.config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+        let metrics = Metrics::new(&names(&loaded.config.listeners), &upstream_names);
+        let random_key = random_key()?;
+        let first = Settings::build(loaded, &metrics, None)?;
+        let guard = Guard::new(loaded.config.cache.max_entries, settings::policy(loaded, &random_key));
+        let clock = Clock::start();
+        let shared = Arc::new(Shared {
+            status: Arc::new(Status::new(clock.now())),
+            clock,
+            guard,
+            metrics: Arc::new(metrics),
+            resolver: Resolver::default(),
+            admission: Admission::default(),
+            offenders: (0..workers).map(|_| parking_lot::Mutex::new(Offenders::new(OFFENDERS_PER_CORE))).collect(),
+            cores: OnceLock::new(),
+        });
+        let settings = Arc::new(ArcSwap::from(first));
+        let reloader =
+            Arc::new(Reloader::new(shared.clone(), settings.clone(), path.to_owned(), random_key, log, loaded));
+        let addresses = addresses_of(&listeners, &loaded.config.listeners);
+        let sockets = listeners
+            .iter()
+            .filter_map(|socket| match socket {
+                BoundSocket::Unix(_, path) => Some(path.clone()),
+                BoundSocket::Tcp(..) => None,
+            })
+            .collect();
+        let mut threads = start_cores(&shared, &settings, workers, listeners, &loaded.config.listeners)?;
+        let (stop_control, stopped) = tokio::sync::oneshot::channel();
+        let shown = shown_addresses(&loaded.config.listeners, &addresses);
+        threads.push(start_control(&shared, &settings, &reloader, admin_socket, shown, stopped)?);
+        shared.status.set_listening();
+        Ok(Self { shared, reloader, addresses, admin_address, sockets, threads, stop_control: Some(stop_control) })
+    }
+
+    /// The address of each TCP listener, by name: what `port: 0` became.
+    #[must_use]
+    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// The address of the admin port.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Stops: no new connections, what is in flight finishes within `timeout`, the rest gets a
+    /// notice of disconnection. Blocks until all threads have ended; `false` when the deadline cut
+    /// something short.
+    #[must_use]
+    pub fn drain(mut self, timeout: Duration) -> bool {
+        self.shared.status.set_draining();
+        self.shared.metrics.draining(true);
+        self.tell_cores(&CoreMessage::Drain);
+        let deadline = self.shared.clock.now().after(timeout);
+        while self.open_sessions() > 0 && self.shared.clock.now() < deadline {
+            std::thread::sleep(DRAIN_POLL);
+        }
+        let clean = self.open_sessions() == 0;
+        if !clean {
+            tracing::warn!(sessions = self.open_sessions(), "the drain's deadline passed; closing what is left");
+            self.tell_cores(&CoreMessage::Close);
+            let deadline = self.shared.clock.now().after(LAST_WORDS);
+            while self.open_sessions() > 0 && self.shared.clock.now() < deadline {
+                std::thread::sleep(DRAIN_POLL);
+            }
+        }
+        self.tell_cores(&CoreMessage::Stop);
+        drop(self.stop_control.take());
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("an event loop ended by a panic");
+            }
+        }
+        for path in &self.sockets {
+            // Gone already is as good.
+            let _ = std::fs::remove_file(path);
+        }
+        clean
+    }
+
+    fn tell_cores(&self, message: &CoreMessage) {
+        for core in self.shared.cores.get().into_iter().flatten() {
+            let _ = core.inbox.send(message.clone());
+        }
+    }
+
+    fn open_sessions(&self) -> u32 {
+        self.shared.cores.get().into_iter().flatten().map(|core| core.sessions.load(Ordering::Relaxed)).sum()
+    }
+}
+
+fn random_key() -> Result<HashKey, StartError> {
+    let mut octets = [0_u8; 32];
+    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut octets)
+        .map_err(|error| StartError::Random(error.to_string()))?;
+    Ok(HashKey::from_bytes(octets))
+}
+
+fn addresses_of(sockets: &[BoundSocket], listeners: &[crate::config::Listener]) -> Vec<(String, SocketAddr)> {
+    sockets
+        .iter()
+        .zip(listeners)
+        .filter_map(|(socket, listener)| match socket {
+            BoundSocket::Tcp(_, address) => Some((listener.name.clone(), *address)),
+            BoundSocket::Unix(..) => None,
+        })
+        .collect()
+}
+
+/// Every listener's name and where it is, for the status report.
+fn shown_addresses(listeners: &[crate::config::Listener], bound: &[(String, SocketAddr)]) -> Vec<(String, String)> {
+    let shown = |listener: &crate::config::Listener| match &listener.socket {
+        Some(path) => path.display().to_string(),
+        None => bound
+            .iter()
+            .find(|(name, _)| *name == listener.name)
+            .map(|(_, address)| address.to_string())
+            .unwrap_or_default(),
+    };
+    listeners.iter().map(|listener| (listener.name.clone(), shown(listener))).collect()
+}
+
+fn start_cores(
+    shared: &Arc<Shared>,
+    settings: &Arc<ArcSwap<Settings>>,
+    workers: usize,
+    sockets: Vec<BoundSocket>,
+    listeners: &[crate::config::Listener],
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let mut accepting: Vec<Vec<(BoundSocket, Arc<ListenerContext>)>> = (0..workers).map(|_| Vec::new()).collect();
+    for (index, (socket, listener)) in sockets.into_iter().zip(listeners).enumerate() {
+        accepting[index % workers].push((socket, listener_context(shared, listener)));
+    }
+    let mut handles = Vec::with_capacity(workers);
+    let mut inboxes = Vec::with_capacity(workers);
+    for _ in 0..workers {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        handles.push(CoreHandle { inbox: sender, sessions: Arc::new(AtomicU32::new(0)) });
+        inboxes.push(inbox);
+    }
+    let loads: Vec<_> = handles.iter().map(|handle| handle.sessions.clone()).collect();
+    // Nobody else sets it: this function runs once for a `Shared`.
+    let _ = shared.cores.set(handles);
+    let mut threads = Vec::with_capacity(workers + 1);
+    for (id, ((inbox, load), accepting)) in inboxes.into_iter().zip(loads).zip(accepting).enumerate() {
+        let runtime_settings = settings.load_full();
+        let shared = shared.clone();
+        let thread = std::thread::Builder::new().name(format!("core-{id}")).spawn(move || {
+            let runtime = match new_runtime() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    tracing::error!(%error, core = id, "cannot start an event loop");
+                    return;
+                }
+            };
+            runtime.block_on(async move {
+                let core = Core::new(id, shared, runtime_settings, load);
+                for (socket, listener) in accepting {
+                    core.accept(socket, listener, accept::run);
+                }
+                core.run(inbox).await;
+            });
+        })?;
+        threads.push(thread);
+    }
+    Ok(threads)
+}
+
+fn listener_context(shared: &Shared, listener: &crate::config::Listener) -> Arc<ListenerContext> {
+    let trusted = listener.proxy_protocol.as_ref().map(|proxy_protocol| {
+        // Checked when the file was loaded; what is no network trusts nobody.
+        proxy_protocol.trusted_cidrs.iter().filter_map(|network| network.parse::<Cidr>().ok()).collect()
+    });
+    Arc::new(ListenerContext {
+        name: listener.name.as_str().into(),
+        tls: listener.tls,
+        proxy_protocol: trusted,
+        metrics: shared.metrics.listener(&listener.name),
+    })
+}
+
+fn start_control(
+    shared: &Arc<Shared>,
+    settings: &Arc<ArcSwap<Settings>>,
+    reloader: &Arc<Reloader>,
+    admin_socket: std::net::TcpListener,
+    addresses: Vec<(String, String)>,
+    stopped: tokio::sync::oneshot::Receiver<()>,
+) -> Result<JoinHandle<()>, StartError> {
+    let (shared, settings, reloader) = (shared.clone(), settings.clone(), reloader.clone());
+    let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        let runtime = match new_runtime() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "cannot start the control thread's event loop");
+                return;
+            }
+        };
+        runtime.block_on(async move {
+            tokio::spawn(checker::run(shared.clone(), settings.clone()));
+            tokio::spawn(reloader.clone().watch());
+            tokio::spawn(sweep_store(shared.clone()));
+            let api = Arc::new(Api::new(shared.clone(), settings, addresses));
+            let state = admin::AdminState {
+                status: shared.status.clone(),
+                metrics: shared.metrics.clone(),
+                api,
+                token: reloader.admin_token(),
+                clock: shared.clock,
+            };
+            let socket = match tokio::net::TcpListener::from_std(admin_socket) {
+                Ok(socket) => socket,
+                Err(error) => {
+                    tracing::error!(%error, "cannot serve the admin port");
+                    return;
+                }
+            };
+            admin::serve(socket, state, async {
+                // Closed without a message is the message.
+                let _ = stopped.await;
+            })
+            .await;
+        });
+    })?;
+    Ok(thread)
+}
+
+/// Frees what has expired, away from the cores that serve clients.
+async fn sweep_store(shared: Arc<Shared>) {
+    let heartbeat = shared.status.heartbeat("control", shared.clock.now());
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        let now = shared.clock.now();
+        heartbeat.beat(now);
+        shared.guard.sweep(now, SWEEP_SLOTS);
+        let live = shared.guard.stats().live;
+        shared.metrics.cache().entries.set(i64::try_from(live).unwrap_or(i64::MAX));
+    }
+}
+
+fn new_runtime() -> std::io::Result<LocalRuntime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default())
+}

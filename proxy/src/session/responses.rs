@@ -1,0 +1,134 @@
+//! Taking the directory's answers off its octets: pass on, and notice what they mean.
+
+use super::Session;
+use super::state::{OnSuccess, is_intermediate};
+use crate::clock::Tick;
+use crate::codec::frame::{self, Peek};
+use crate::codec::{code, extended, oid, op, result};
+use crate::core::perform;
+use crate::metrics::{Operation, UpstreamResult};
+
+/// The longest answer that is held back until it is whole, because its result matters. A longer
+/// one is taken for a success: purging too much costs an attempt, purging too little a refusal.
+const MAX_HELD_ANSWER_BYTES: usize = 16 * 1024;
+
+impl Session {
+    /// Passes the answers in `octets` on to `to_client`. An answer of any length is streamed as it
+    /// comes; what cannot be told yet is kept in the connection's `unread`.
+    ///
+    /// # Errors
+    /// Why the upstream connection is of no more use. What came before is passed on.
+    pub(super) fn take_answers(&mut self, octets: &[u8], to_client: &mut Vec<u8>) -> Result<(), String> {
+        let now = self.core.now();
+        let mut at = 0;
+        let mut pass_from = 0;
+        while at < octets.len() {
+            let Some(connection) = &mut self.attached else { return Ok(()) };
+            if connection.streaming > 0 {
+                let passed = connection.streaming.min(octets.len() - at);
+                connection.streaming -= passed;
+                at += passed;
+                continue;
+            }
+            let rest = &octets[at..];
+            let peek = match frame::peek(rest, usize::MAX) {
+                Ok(Some(peek)) => peek,
+                Ok(None) => {
+                    connection.unread.extend_from_slice(rest);
+                    break;
+                }
+                Err(error) => {
+                    to_client.extend_from_slice(&octets[pass_from..at]);
+                    return Err(format!("not an LDAP answer: {error}"));
+                }
+            };
+            let whole = rest.len() >= peek.total;
+            let message = &rest[..peek.total.min(rest.len())];
+            match self.take_answer(message, &peek, now) {
+                Passing::Pass => {
+                    at += message.len();
+                    if !whole && let Some(connection) = &mut self.attached {
+                        connection.streaming = peek.total - message.len();
+                    }
+                }
+                Passing::Hold => {
+                    if let Some(connection) = &mut self.attached {
+                        connection.unread.extend_from_slice(rest);
+                    }
+                    break;
+                }
+                Passing::Drop => {
+                    to_client.extend_from_slice(&octets[pass_from..at]);
+                    if !whole {
+                        return Err("an answer to an unknown message ID".to_owned());
+                    }
+                    at += message.len();
+                    pass_from = at;
+                }
+                Passing::Disconnected => {
+                    to_client.extend_from_slice(&octets[pass_from..at]);
+                    return Err("the directory sent a notice of disconnection".to_owned());
+                }
+            }
+        }
+        to_client.extend_from_slice(&octets[pass_from..at]);
+        Ok(())
+    }
+
+    fn take_answer(&mut self, message: &[u8], peek: &Peek, now: Tick) -> Passing {
+        if peek.message_id == 0 {
+            let notice = peek.op == op::EXTENDED_RESPONSE
+                && extended::response_name(message, peek) == Some(oid::NOTICE_OF_DISCONNECTION);
+            return if notice { Passing::Disconnected } else { Passing::Pass };
+        }
+        let Some(operation) = self.operations.find(peek.message_id) else {
+            if self.operations.abandoned_any() {
+                // It may belong to an abandoned operation, whose late answers the client expects.
+                return Passing::Pass;
+            }
+            if let Some(connection) = &mut self.attached {
+                connection.target.metrics.unexpected.inc();
+                connection.reusable = false;
+            }
+            return Passing::Drop;
+        };
+        if is_intermediate(peek.op) {
+            return Passing::Pass;
+        }
+        let matters = operation.on_success != OnSuccess::Nothing;
+        if matters && message.len() < peek.total && peek.total <= MAX_HELD_ANSWER_BYTES {
+            return Passing::Hold;
+        }
+        let Some(operation) = self.operations.finish(peek.message_id) else { return Passing::Pass };
+        let code = result::code_of(message, peek);
+        if let Some(connection) = &self.attached {
+            let metrics = &connection.target.metrics;
+            let kind = Operation::from_tag(operation.request);
+            metrics.request(
+                kind,
+                if code == Some(code::SUCCESS) { UpstreamResult::Success } else { UpstreamResult::Other },
+            );
+            metrics.duration(kind, now.since(operation.since));
+        }
+        match operation.on_success {
+            OnSuccess::CredentialChanged(name) if code.is_none_or(|code| code == code::SUCCESS) => {
+                let effects = self.core.shared.guard.password_changed(&name, now);
+                perform(&self.core.shared, &effects);
+            }
+            OnSuccess::CredentialChanged(_) | OnSuccess::Nothing => {}
+        }
+        Passing::Pass
+    }
+}
+
+/// What becomes of one answer.
+enum Passing {
+    /// It goes to the client.
+    Pass,
+    /// It is kept until it is whole.
+    Hold,
+    /// It goes nowhere.
+    Drop,
+    /// It was the directory's last word.
+    Disconnected,
+}

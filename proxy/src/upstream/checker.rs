@@ -1,0 +1,104 @@
+//! Asking each upstream for its rootDSE, again and again: whether it is up, and what it supports.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rasn_ldap::{LdapMessage, ProtocolOp};
+use thiserror::Error;
+
+use super::connect::{self, ConnectError};
+use super::connection::{ExchangeError, UpstreamConnection};
+use super::permits::Permits;
+use super::target::Target;
+use crate::codec::element;
+use crate::codec::{build, code, oid, op, result};
+use crate::core::Shared;
+use crate::settings::Settings;
+
+const MESSAGE_ID: u32 = 1;
+/// Where checks are off, the rootDSE is still read now and then, because `requestPasswordPolicy:
+/// Auto` asks what the server supports.
+const SUPPORT_INTERVAL: Duration = Duration::from_secs(30);
+/// A rootDSE nests five levels; more is not one.
+const MAX_DEPTH: usize = 16;
+
+/// Why a check failed.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A connection, but no answer.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// An answer that says that the server does not serve.
+    #[error("the rootDSE read was answered with result {0}")]
+    Unavailable(u32),
+}
+
+/// Checks all upstreams of the present generation until the task is aborted.
+pub async fn run(shared: Arc<Shared>, settings: Arc<ArcSwap<Settings>>) {
+    // Checks take no permit from clients: a pool that is full is no reason to call a server dead.
+    let permits = Permits::new(u32::MAX);
+    loop {
+        let present = settings.load_full();
+        let health_check = present.config.upstream_policy.health_check.clone();
+        for target in &present.targets {
+            let (shared, target, permits) = (shared.clone(), target.clone(), permits.clone());
+            let health_check = health_check.clone();
+            let limit = present.config.upstream_policy.connect_timeout_seconds.duration();
+            tokio::spawn(async move {
+                let checked = check(&shared, &target, &permits, limit).await;
+                if health_check.enabled {
+                    target.record_health(checked.as_ref().map(|_| ()).map_err(|error| error as _), &health_check);
+                }
+                if let Ok(supported) = checked {
+                    target.state.set_supports_password_policy(supported);
+                }
+            });
+        }
+        let interval = if health_check.enabled { health_check.interval_seconds.duration() } else { SUPPORT_INTERVAL };
+        tokio::time::sleep(interval).await;
+    }
+}
+
+/// Reads the rootDSE of `target`; whether it supports the password policy control.
+async fn check(
+    shared: &Shared,
+    target: &Arc<Target>,
+    permits: &Arc<Permits>,
+    limit: Duration,
+) -> Result<bool, CheckError> {
+    let Some(permit) = permits.try_take() else { return Ok(target.state.supports_password_policy()) };
+    let mut connection = connect::connect(target, permit, &shared.resolver, &shared.clock, limit).await?;
+    let request = build::base_search(MESSAGE_ID, "", &["supportedControl"], 5);
+    let (first, peek) = connection.exchange(&request, MESSAGE_ID, limit).await?;
+    if peek.op == op::SEARCH_RESULT_ENTRY {
+        let supported = lists_password_policy(&first);
+        say_goodbye(&mut connection).await;
+        return Ok(supported);
+    }
+    match result::code_of(&first, &peek) {
+        // Some servers hide their rootDSE from strangers. They are up all the same.
+        Some(found) if found != code::UNAVAILABLE && found != code::BUSY => Ok(false),
+        found => Err(CheckError::Unavailable(found.unwrap_or(code::PROTOCOL_ERROR))),
+    }
+}
+
+async fn say_goodbye(connection: &mut UpstreamConnection) {
+    // Best effort: closing without an unbind is legal, but fills some servers' logs.
+    let _ = tokio::io::AsyncWriteExt::write_all(&mut connection.transport, &build::unbind(MESSAGE_ID + 1)).await;
+}
+
+fn lists_password_policy(entry: &[u8]) -> bool {
+    if element::check_depth(entry, MAX_DEPTH).is_err() {
+        return false;
+    }
+    let Ok(message) = rasn::ber::decode::<LdapMessage>(entry) else { return false };
+    let ProtocolOp::SearchResEntry(entry) = message.protocol_op else { return false };
+    entry.attributes.iter().any(|attribute| {
+        attribute.r#type.eq_ignore_ascii_case("supportedControl")
+            && attribute.vals.to_vec().iter().any(|value| ***value == *oid::PASSWORD_POLICY)
+    })
+}
