@@ -138,7 +138,9 @@ struct Admin {
 
 impl Admin {
     fn parse(url: &str) -> anyhow::Result<Self> {
-        let wrong = || format!("--admin {}: write http://HOST:PORT, for example http://127.0.0.1:9390", safe(url));
+        // What stands before an @ may be a password.
+        let shown = if url.contains('@') { "(not shown)".to_owned() } else { safe(url) };
+        let wrong = || format!("--admin {shown}: write http://HOST:PORT, for example http://127.0.0.1:9390");
         let uri: Uri = url.parse().with_context(wrong)?;
         match uri.scheme_str() {
             Some("http") | None => {}
