@@ -11,6 +11,10 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, LogLevel};
 
+mod manual;
+
+pub use manual::man;
+
 /// LDAP proxy that answers repeated failed binds itself, so that a stale password cannot lock its
 /// owner's account.
 #[derive(Clone, Debug, Parser)]
@@ -79,7 +83,7 @@ pub struct CheckArgs {
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
     /// End after the story instead of serving; so does a standard input that is no terminal.
-    #[arg(long, env = "BINDPROXY_ONCE")]
+    #[arg(long, env = "BINDPROXY_ONCE", value_parser = clap::builder::FalseyValueParser::new())]
     pub once: bool,
     /// Where the demo's proxy listens.
     #[arg(long, env = "BINDPROXY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3389")]
@@ -236,23 +240,6 @@ pub fn write_problems(file: &Path, problems: &config::Problems, err: &mut impl W
 /// `completions`: a shell's completion script.
 pub fn completions(shell: clap_complete::Shell, out: &mut impl Write) {
     clap_complete::generate(shell, &mut Cli::command(), "bindproxy", out);
-}
-
-/// `man`: the manual page of the program, with a section for each command.
-///
-/// # Errors
-/// When `out` cannot be written.
-pub fn man(out: &mut impl Write) -> io::Result<()> {
-    let mut command = Cli::command();
-    command.build();
-    clap_mangen::Man::new(command.clone()).render(out)?;
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
-        let section = clap_mangen::Man::new(sub.clone());
-        writeln!(out, ".SH \"BINDPROXY {}\"", sub.get_name().to_uppercase())?;
-        section.render_description_section(out)?;
-        section.render_options_section(out)?;
-    }
-    Ok(())
 }
 
 /// Parses a command line (with the program's name first), for tests and for `main`.

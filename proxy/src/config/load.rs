@@ -1,5 +1,6 @@
 //! From a file to a configuration that can run, or to the list of everything that is wrong with it.
 
+use std::cell::LazyCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -44,7 +45,7 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// # Errors
 /// Every problem of the text, in its order.
 pub fn load_text(text: &str, base: &Path) -> Result<Loaded, Problems> {
-    load_in(text, base, &Surroundings { now_unix: now_unix(), system_roots: crate::tls::system_roots() })
+    load_in(text, base, &Surroundings { now_unix: now_unix(), system_roots: LazyCell::new(crate::tls::system_roots) })
 }
 
 fn load_in(text: &str, base: &Path, surroundings: &Surroundings) -> Result<Loaded, Problems> {
@@ -91,7 +92,7 @@ pub fn watched_files(path: &Path) -> Vec<PathBuf> {
 #[must_use]
 pub fn schema_text() -> String {
     // Printing a value that is already JSON cannot fail.
-    let mut text = serde_json::to_string_pretty(&shape::schema()).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(shape::schema()).unwrap_or_default();
     text.push('\n');
     text
 }
@@ -140,4 +141,53 @@ fn in_order(problems: &mut [Problem], order: &std::collections::BTreeMap<String,
 #[expect(clippy::disallowed_methods, reason = "expiry only warns; no decision of the proxy depends on it")]
 fn now_unix() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|age| i64::try_from(age.as_secs()).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    /// 2030-01-01T00:00:00Z, when the certificate of these tests ends.
+    const END: i64 = 1_893_456_000;
+    const DAY: i64 = 86_400;
+
+    const TEXT: &str = "listeners: [{name: a, address: \"127.0.0.1:3636\", tls: LDAPS}]\n\
+                        upstreams: [{name: b, host: localhost}]\n\
+                        serverTLS: {certificateFile: server.crt, keyFile: server.key}\n";
+
+    fn warnings_at(now_unix: i64) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2025, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        std::fs::write(folder.path().join("server.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(folder.path().join("server.key"), key.serialize_pem()).unwrap();
+        let surroundings = Surroundings { now_unix, system_roots: LazyCell::new(crate::tls::system_roots) };
+        let loaded = load_in(TEXT, folder.path(), &surroundings).unwrap();
+        assert_eq!(
+            loaded.material.certificates,
+            [super::super::CertificateExpiry { role: "server".into(), not_after_unix: END }]
+        );
+        loaded.warnings.iter().map(Problem::to_string).collect()
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_announced_two_weeks_ahead() {
+        let renew = "; renew it; the file is read again when it changes";
+        let expected = |what: &str| {
+            vec![format!("serverTLS.certificateFile: the certificate of CN=rcgen self signed cert {what}")]
+        };
+        assert_eq!(warnings_at(END - 15 * DAY), Vec::<String>::new());
+        assert_eq!(warnings_at(END - 13 * DAY), expected(&format!("expires at Jan  1 00:00:00 2030 +00:00{renew}")));
+        assert_eq!(warnings_at(END + 1), expected(&format!("expired at Jan  1 00:00:00 2030 +00:00{renew}")));
+        assert_eq!(
+            warnings_at(END - 5 * 366 * DAY),
+            expected(
+                "is valid only from Jan  1 00:00:00 2025 +00:00 on; check this host's clock, or renew the certificate"
+            )
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! The contents of the files that a configuration names: keys, certificates, tokens.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,8 +48,9 @@ pub struct CertificateExpiry {
 pub(crate) struct Surroundings {
     /// The wall clock, in seconds since 1970.
     pub(crate) now_unix: i64,
-    /// The system's authorities, for upstreams without `caFile`.
-    pub(crate) system_roots: Result<Arc<RootCertStore>, MaterialError>,
+    /// The system's authorities, for upstreams without `caFile`; a hundred and more, so only read
+    /// when there is such an upstream.
+    pub(crate) system_roots: LazyCell<Result<Arc<RootCertStore>, MaterialError>>,
 }
 
 /// Warn this long before a certificate ends.
@@ -127,7 +129,7 @@ impl Loading<'_> {
             (format!("{path}.caFile"), format!("{path}.certificateFile"), format!("{path}.keyFile"));
         let roots = match &upstream.tls.ca_file {
             Some(file) => self.authorities(&ca_path, file, &format!("upstream-ca/{}", upstream.name)),
-            None => match &self.surroundings.system_roots {
+            None => match &*self.surroundings.system_roots {
                 Ok(roots) => Some(Arc::clone(roots)),
                 Err(error) => {
                     self.report.problem(
@@ -211,6 +213,16 @@ impl Loading<'_> {
             self.report.problem(path, &[], "the path is empty", "write the path of a file");
             return None;
         }
+        if file.as_os_str().as_encoded_bytes().contains(&b'\n') {
+            // Not repeated: it may be a private key.
+            self.report.problem(
+                path,
+                &[],
+                "these are lines, not a path",
+                "put them into a file and write the file's path",
+            );
+            return None;
+        }
         match read_bounded(file) {
             Ok(contents) => Some(Zeroizing::new(contents)),
             Err(error) => {
@@ -277,8 +289,7 @@ impl Loading<'_> {
     fn hash_key(&mut self, path: &str, file: Option<&Path>) -> Option<HashKey> {
         let file = file?;
         let remedy = "make one with `head -c 32 /dev/urandom | base64`";
-        let name = file.file_name().unwrap_or_default().as_encoded_bytes();
-        if HashKey::from_file_contents(name).is_ok() && !file.exists() {
+        if ends_with_a_key(file) && !file.exists() {
             // The value must not be repeated: it is the secret.
             self.report.problem(
                 path,
@@ -317,4 +328,16 @@ impl Loading<'_> {
             }
         }
     }
+}
+
+/// Whether somebody wrote a key where the path of its file belongs. Base64 has slashes, so the
+/// key may look like several components; a relative one has the folder in front.
+fn ends_with_a_key(file: &Path) -> bool {
+    let path = file.as_os_str().as_encoded_bytes();
+    [44, 43].into_iter().any(|length| {
+        path.len()
+            .checked_sub(length)
+            .and_then(|start| path.get(start..))
+            .is_some_and(|end| HashKey::from_file_contents(end).is_ok())
+    })
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
@@ -25,15 +26,16 @@ pub(crate) struct Shaped {
 }
 
 /// The schema of the file.
-pub(crate) fn schema() -> Value {
-    schemars::schema_for!(Config).to_value()
+pub(crate) fn schema() -> &'static Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Config).to_value());
+    &SCHEMA
 }
 
 /// Fits `node` to the schema of the file.
 pub(crate) fn fit(node: &Node) -> Shaped {
     let schema = schema();
-    let mut walker = Walker { root: &schema, problems: Vec::new(), unreadable: Vec::new() };
-    let value = walker.fit("", node, &schema).unwrap_or_else(|| walker.placeholder(&schema));
+    let mut walker = Walker { root: schema, problems: Vec::new(), unreadable: Vec::new() };
+    let value = walker.fit("", node, schema).unwrap_or_else(|| walker.placeholder(schema));
     Shaped { value, problems: walker.problems, unreadable: walker.unreadable }
 }
 

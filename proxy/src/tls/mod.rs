@@ -26,6 +26,3 @@ pub use validity::{Validity, validity};
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
-
-#[cfg(test)]
-mod tests;

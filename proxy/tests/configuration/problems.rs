@@ -671,6 +671,26 @@ fn a_key_in_place_of_its_file_is_not_repeated() {
         &format!("{BASE}{}", "cache: {keyFile: \"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlBQkNERUY=\"}\n"),
         &["cache.keyFile: this looks like the key itself; put it into a file and write the file's path"],
     );
+    expect(
+        &format!("{BASE}{}", "cache: {keyFile: \"ab/yMzQ1Njc4OWFiY2Rl/jAxMjM0NTY3ODlBQkNERUY=\"}\n"),
+        &["cache.keyFile: this looks like the key itself; put it into a file and write the file's path"],
+    );
+    expect(
+        &format!("{BASE}{}", "cache: {keyFile: \"/bEyMzQ1Njc4OWFiY2Rl/jAxMjM0NTY3ODlBQkNERUY\"}\n"),
+        &["cache.keyFile: this looks like the key itself; put it into a file and write the file's path"],
+    );
+    expect(
+        r#"listeners: [{name: a, address: "127.0.0.1:3636", tls: LDAPS}]
+upstreams: [{name: b, host: localhost}]
+serverTLS:
+  certificateFile: server.crt
+  keyFile: |
+    -----BEGIN PRIVATE KEY-----
+    c2VjcmV0
+    -----END PRIVATE KEY-----
+"#,
+        &["serverTLS.keyFile: these are lines, not a path; put them into a file and write the file's path"],
+    );
 }
 
 #[test]
