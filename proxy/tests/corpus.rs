@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+#[expect(unreachable_pub, reason = "public for the fuzz targets")]
 #[path = "../fuzz/src/lib.rs"]
 mod checks;
 
