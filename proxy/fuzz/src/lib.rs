@@ -1,23 +1,29 @@
 //! What must hold of any octets whatsoever. Each function panics when it does not; the fuzz targets
 //! call them with what the fuzzer invents, and `tests/corpus.rs` with what is committed.
 
+use bindproxy::clock::Tick;
 use bindproxy::codec::bind_request::{self, Authentication};
 use bindproxy::codec::control::Controls;
 use bindproxy::codec::frame::{self, PEEK_MAX_OCTETS, Peek};
 use bindproxy::codec::{edit, element, oid, op};
+use bindproxy::directory::answer::Session;
+use bindproxy::directory::entry::default_entries;
+use bindproxy::directory::message::with_long_lengths;
+use bindproxy::directory::{Directory, Flavour, Policy};
 use rasn_ldap::{AuthenticationChoice, LdapMessage, ProtocolOp};
 
 /// A function of this module.
 pub type Check = fn(&[u8]);
 
 /// Every check, by the name of its target and of its folder in the corpus.
-pub const CHECKS: [(&str, Check); 6] = [
+pub const CHECKS: [(&str, Check); 7] = [
     ("frame", frame),
     ("bind_request", bind_request),
     ("result", result),
     ("controls", controls),
     ("extended", extended),
     ("modify", modify),
+    ("directory", directory),
 ];
 
 const LIMIT: usize = 1 << 20;
@@ -205,5 +211,25 @@ pub fn modify(data: &[u8]) {
     match ours {
         Some(entry) => assert_eq!(entry, theirs.object.as_bytes()),
         None => assert!(!changes_password),
+    }
+}
+
+/// The embedded directory: whatever a connection sends, each answer is a message with the ID of its
+/// request (0 for a notice), in short lengths or long.
+pub fn directory(data: &[u8]) {
+    let mut directory = Directory::new(default_entries(), Policy::default(), Flavour::default(), false);
+    let mut session = Session::default();
+    let mut rest = data;
+    while let Some((frame, peek)) = message(rest) {
+        rest = &rest[peek.total..];
+        let answer = directory.handle(&mut session, frame, &peek, Tick(1_000_000));
+        for octets in answer.messages {
+            let told = frame::peek(&octets, usize::MAX).unwrap().unwrap();
+            assert_eq!(told.total, octets.len());
+            assert!(told.message_id == peek.message_id || told.message_id == 0);
+            let long = with_long_lengths(&octets);
+            let again = frame::peek(&long, usize::MAX).unwrap().unwrap();
+            assert_eq!((again.total, again.message_id, again.op), (long.len(), told.message_id, told.op));
+        }
     }
 }
