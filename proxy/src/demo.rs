@@ -87,13 +87,31 @@ pub enum DemoError {
     Output(#[from] io::Error),
 }
 
-/// Tells the story on `out`, then serves until Ctrl-C unless `options.once`.
+/// Tells the story on `out`, then serves until Ctrl-C or SIGTERM unless `options.once`.
 ///
 /// `start_proxy` gets a configuration file's text and returns when the proxy listens.
 ///
 /// # Errors
 /// [`DemoError`].
 pub async fn run<S, F>(
+    options: Options,
+    out: &mut (dyn Write + Send),
+    colours: bool,
+    start_proxy: S,
+) -> Result<(), DemoError>
+where
+    S: FnOnce(String) -> F,
+    F: Future<Output = anyhow::Result<StartedProxy>>,
+{
+    run_until(stop_signal(), options, out, colours, start_proxy).await
+}
+
+/// As [`run`], but serves until `stop` completes.
+///
+/// # Errors
+/// [`DemoError`].
+pub async fn run_until<S, F>(
+    stop: impl Future<Output = io::Result<()>>,
     options: Options,
     out: &mut (dyn Write + Send),
     colours: bool,
@@ -114,13 +132,27 @@ where
     story::unlock(&mut screen, &directory, listen)?;
     let upstream = directory.addr();
     let proxy = start_proxy(configuration(listen, admin, upstream)).await.map_err(DemoError::Proxy)?;
-    story::with_proxy(&mut screen, &directory, &proxy, direct).await?;
+    story::with_proxy(&mut screen, &directory, proxy.listen, direct).await?;
     if !once {
-        story::serve(&mut screen, &directory, &proxy).await?;
+        story::invite(&mut screen, &proxy)?;
+        tokio::select! {
+            stopped = stop => stopped?,
+            watched = story::watch(&mut screen, &directory) => watched?,
+        }
+        screen.line("")?;
     }
     drop(proxy);
     directory.stop().await;
     Ok(())
+}
+
+async fn stop_signal() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt,
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 /// Whether coloured output is fit for standard output: a terminal, and nobody who says no

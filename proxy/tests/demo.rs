@@ -11,7 +11,7 @@ use bindproxy::codec::bind_request::{self, Authentication};
 use bindproxy::codec::{build, op};
 use bindproxy::config::Config;
 use bindproxy::demo::client::Client;
-use bindproxy::demo::{DemoError, Options, StartedProxy, run};
+use bindproxy::demo::{DemoError, Options, StartedProxy, run, run_until};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -103,4 +103,66 @@ async fn ports_in_use_are_named_before_anything_starts() {
     let message = outcome.unwrap_err().to_string();
     assert!(message.contains("--listen") && message.contains(&listen.to_string()), "{message}");
     assert!(out.is_empty());
+}
+
+/// A terminal that the test reads while the demo runs.
+#[derive(Clone, Default)]
+struct Paper(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Paper {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Paper {
+    async fn shows(&self, text: &str) -> String {
+        for _ in 0..500 {
+            let shown = String::from_utf8(self.0.lock().clone()).unwrap();
+            if shown.contains(text) {
+                return shown;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        panic!("{text:?} was not shown: {}", String::from_utf8_lossy(&self.0.lock()));
+    }
+}
+
+#[tokio::test]
+async fn it_serves_on_and_shows_what_reaches_the_directory() {
+    let paper = Paper::default();
+    let mut out = paper.clone();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (started, address) = tokio::sync::oneshot::channel();
+    let demo = tokio::spawn(async move {
+        let stop = async {
+            stopped.await.unwrap();
+            Ok(())
+        };
+        let options = Options { once: false, ..options() };
+        run_until(stop, options, &mut out, false, |configuration| async {
+            let proxy = stand_in(configuration, true).await?;
+            started.send(proxy.listen).unwrap();
+            Ok(proxy)
+        })
+        .await
+    });
+    let mut phone = Client::connect(address.await.unwrap()).await.unwrap();
+    let shown = paper.shows("What reaches the directory").await;
+    assert!(shown.contains("directory counted: direct 20, through bindproxy 1\n"));
+    assert!(shown.contains("ldapwhoami -x -H ldap://127.0.0.1:"));
+    let alice = "uid=alice,ou=people,dc=example,dc=org";
+    assert_eq!(phone.bind(alice, "winter").await.unwrap().0, 49);
+    assert_eq!(phone.bind(alice, "guess").await.unwrap().0, 49);
+    let shown = paper.shows("a wrong password").await;
+    assert!(!shown.contains("an old password"), "the stale password went no further: {shown}");
+    assert_eq!(phone.bind(alice, "spring").await.unwrap().0, 0);
+    println!("{}", paper.shows("the right password").await);
+    stop.send(()).unwrap();
+    demo.await.unwrap().unwrap();
 }

@@ -323,6 +323,26 @@ async fn connections_end_in_every_way() {
 }
 
 #[tokio::test]
+async fn a_stalled_connection_reads_nothing_more() {
+    let directory = start().await;
+    directory.script(|script| {
+        script.when(Match::bind().with_password("stall"), Behaviour::Stall { evaluated: true });
+    });
+    let mut client = Client::connect(directory.addr()).await.unwrap();
+    client.send(&build::simple_bind(1, BOB, b"stall")).await.unwrap();
+    let search = build::base_search(2, "", &["x"; 1000], 0);
+    let filled = tokio::time::timeout(Duration::from_secs(2), async {
+        loop {
+            client.send(&search).await.unwrap();
+        }
+    });
+    assert!(filled.await.is_err(), "the socket never filled");
+    assert_eq!((directory.counted(BOB), directory.log(|log| log.requests(op::SEARCH_REQUEST))), (1, 0));
+    directory.announce(Announcement::Reset);
+    assert!(within(client.receive()).await.is_err());
+}
+
+#[tokio::test]
 async fn idle_connections_are_closed_or_told() {
     let directory = start().await;
     let mut early = Client::connect(directory.addr()).await.unwrap();

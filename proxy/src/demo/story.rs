@@ -73,14 +73,14 @@ pub(super) fn unlock(screen: &mut Screen<'_>, directory: &RunningDirectory, list
 pub(super) async fn with_proxy(
     screen: &mut Screen<'_>,
     directory: &RunningDirectory,
-    proxy: &StartedProxy,
+    proxy: SocketAddr,
     direct: u64,
 ) -> Result<(), DemoError> {
     screen.title(&format!(
         "3. The phone tries {ATTEMPTS} times on {CONNECTIONS} connections at once, through bindproxy"
     ))?;
     let before = directory.failures(ALICE);
-    let phones: Vec<_> = (0..CONNECTIONS).map(|_| tokio::spawn(hammer(proxy.listen))).collect();
+    let phones: Vec<_> = (0..CONNECTIONS).map(|_| tokio::spawn(hammer(proxy))).collect();
     let mut refused = 0;
     for phone in phones {
         let answers = match phone.await {
@@ -92,7 +92,7 @@ pub(super) async fn with_proxy(
     let through = directory.failures(ALICE) - before;
     screen.fact("the phone was told", &format!("{refused} times \"invalid credentials\""), Tone::Plain)?;
     report(screen, directory, through)?;
-    let (answer, identity) = login(proxy.listen, "alice, at bindproxy,").await?;
+    let (answer, identity) = login(proxy, "alice, at bindproxy,").await?;
     let (text, tone) = match answer {
         code::SUCCESS => (format!("welcome, {identity}"), Tone::Good),
         other => (format!("refused with result code {other}"), Tone::Bad),
@@ -109,12 +109,8 @@ pub(super) async fn with_proxy(
     Ok(())
 }
 
-/// Serves until Ctrl-C or SIGTERM, and shows what reaches the directory.
-pub(super) async fn serve(
-    screen: &mut Screen<'_>,
-    directory: &RunningDirectory,
-    proxy: &StartedProxy,
-) -> Result<(), DemoError> {
+/// Where it serves, and what to try.
+pub(super) fn invite(screen: &mut Screen<'_>, proxy: &StartedProxy) -> io::Result<()> {
     let (ldap, admin) = (format!("ldap://{}", proxy.listen), format!("http://{}", proxy.admin));
     screen.title(&format!("Serving on {ldap} (admin {admin}) until Ctrl-C. Try, in another terminal:"))?;
     for (who, command) in [
@@ -125,20 +121,15 @@ pub(super) async fn serve(
     ] {
         screen.fact(who, &command, Tone::Plain)?;
     }
-    screen.title("What reaches the directory from now on:")?;
+    screen.title("What reaches the directory from now on:")
+}
+
+/// Shows what reaches the directory, for as long as it is polled.
+pub(super) async fn watch(screen: &mut Screen<'_>, directory: &RunningDirectory) -> io::Result<()> {
     let mut seen = directory.total_binds();
-    let stop = stop_signal();
-    tokio::pin!(stop);
     loop {
-        tokio::select! {
-            signal = &mut stop => {
-                signal?;
-                return Ok(screen.line("")?);
-            }
-            () = tokio::time::sleep(LOOK) => {}
-        }
-        let total = directory.total_binds();
-        let records = directory.log(|log| log.records());
+        tokio::time::sleep(LOOK).await;
+        let (total, records) = directory.log(|log| (log.total_binds(), log.records()));
         let fresh = usize::try_from(total - seen).unwrap_or(usize::MAX).min(records.len());
         seen = total;
         for record in &records[records.len() - fresh..] {
@@ -152,16 +143,6 @@ pub(super) async fn serve(
                 screen.fact(&short(&record.name), &format!("{text}{counted}"), tone)?;
             }
         }
-    }
-}
-
-#[cfg(unix)]
-async fn stop_signal() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt,
-        _ = terminate.recv() => Ok(()),
     }
 }
 

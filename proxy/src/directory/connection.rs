@@ -35,6 +35,7 @@ enum Flow {
     Next,
     StartTls,
     Echo,
+    Stall,
     Close,
     Reset,
 }
@@ -113,8 +114,12 @@ impl Connection {
                     self.wait(&mut stream, &mut buffer, &mut waiting, &mut announcements, &mut script_changed).await?
                 }
             };
+            let flow = match flow {
+                Flow::Stall => stall(&mut announcements).await,
+                flow => flow,
+            };
             match flow {
-                Flow::Next => {}
+                Flow::Next | Flow::Stall => {}
                 Flow::StartTls => stream = self.handshake(stream).await?,
                 Flow::Echo => return echo(&mut stream).await,
                 Flow::Close => return close(&mut stream).await,
@@ -234,6 +239,10 @@ impl Connection {
                 return self.reply(stream, answer, |octets| octets, None).await;
             }
             Behaviour::Silence { evaluated } => self.swallow(frame, peek, evaluated),
+            Behaviour::Stall { evaluated } => {
+                self.swallow(frame, peek, evaluated);
+                return Ok(Flow::Stall);
+            }
             Behaviour::Close { evaluated } => {
                 self.swallow(frame, peek, evaluated);
                 return Ok(Flow::Close);
@@ -361,6 +370,17 @@ impl Connection {
 async fn changed(script: &mut watch::Receiver<()>) {
     if script.changed().await.is_err() {
         pending().await
+    }
+}
+
+/// Waits for an announcement that ends the connection, deaf to everything else.
+async fn stall(announcements: &mut broadcast::Receiver<Announcement>) -> Flow {
+    loop {
+        match announcements.recv().await {
+            Ok(Announcement::Close) | Err(RecvError::Closed) => return Flow::Close,
+            Ok(Announcement::Reset) => return Flow::Reset,
+            Ok(Announcement::Notice(_) | Announcement::Say(_)) | Err(RecvError::Lagged(_)) => {}
+        }
     }
 }
 

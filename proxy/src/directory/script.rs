@@ -135,6 +135,12 @@ pub enum Behaviour {
         /// Counted all the same.
         evaluated: bool,
     },
+    /// No answer, and nothing is read from the connection any more: what the client goes on to
+    /// write fills the socket. Ends with [`super::Announcement::Close`] or `Reset`.
+    Stall {
+        /// Counted all the same.
+        evaluated: bool,
+    },
     /// The connection is closed instead of an answer.
     Close {
         /// Counted all the same.
