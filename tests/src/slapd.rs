@@ -246,7 +246,6 @@ access to dn.subtree=ou=scratch,{SUFFIX} by users write by * read
 access to * by * read
 overlay ppolicy
 ppolicy_default cn=default,ou=policies,{SUFFIX}
-ppolicy_hash_cleartext
 {lockout}
 {sync}
 "

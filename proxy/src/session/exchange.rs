@@ -400,11 +400,12 @@ struct Unanswered {
     text: &'static str,
 }
 
-/// The bind with the password policy control, unless it has one or is not simple.
+/// The bind with the password policy control, unless it has one or is not simple. LDAPv2 has no
+/// controls: slapd refuses a bind of version 2 that carries one.
 fn with_password_policy(request: &[u8], peek: &Peek) -> Option<Request> {
     let bind = bind_request::parse(request, peek).ok()?;
     let simple = matches!(bind.authentication, Authentication::Simple(password) if !password.is_empty());
-    if !simple || bind.controls.find(oid::PASSWORD_POLICY).is_some() {
+    if !simple || bind.version != 3 || bind.controls.find(oid::PASSWORD_POLICY).is_some() {
         return None;
     }
     edit::add_password_policy_request(request, peek).ok().map(Request::new)
