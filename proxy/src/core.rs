@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::bind::{Effect, Guard, Lease, Outcome, Release, Settled};
+use crate::bind::{Effect, Guard, Lease, Offenders, Outcome, PurgeCause, RedactedName, Release, Settled};
 use crate::clock::{Clock, Tick};
 use crate::listener::accept::Accepted;
 use crate::listener::admission::Admission;
 use crate::listener::bind_sockets::BoundSocket;
 use crate::listener::context::ListenerContext;
 use crate::listener::handshake;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Removal};
 use crate::session::table::SessionTable;
 use crate::settings::Settings;
-use crate::status::Status;
+use crate::status::{Heartbeat, Status};
 use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
 
@@ -32,9 +32,6 @@ pub type Waiter = oneshot::Sender<Release>;
 pub const READ_BYTES: usize = 64 * 1024;
 /// How often idle sessions and connections are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// Slots of each shard of the store that one sweep visits: at the default bound of 1,000,000
-/// entries every slot is seen within four seconds.
-const STORE_SLOTS_PER_SWEEP: usize = 4_096;
 
 /// What all cores share.
 pub struct Shared {
@@ -43,7 +40,7 @@ pub struct Shared {
     /// The bind decision and the failed-bind store.
     pub guard: Guard<Waiter>,
     /// The metrics.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Readiness, draining, heartbeats.
     pub status: Arc<Status>,
     /// The resolver.
@@ -51,7 +48,7 @@ pub struct Shared {
     /// Who may connect.
     pub admission: Admission,
     /// The sketch of which device keeps presenting which dead password.
-    pub offenders: Vec<parking_lot::Mutex<crate::bind::offenders::Offenders>>,
+    pub offenders: Vec<parking_lot::Mutex<Offenders>>,
     /// Where to reach each core; set once when all run.
     pub cores: OnceLock<Vec<CoreHandle>>,
 }
@@ -97,6 +94,7 @@ pub struct Core {
     /// Open sessions, for whoever hands out connections.
     pub load: Arc<AtomicU32>,
     settings: RefCell<Arc<Settings>>,
+    heartbeat: Heartbeat,
     draining: Cell<bool>,
     accepting: RefCell<Vec<tokio::task::AbortHandle>>,
 }
@@ -115,6 +113,7 @@ impl Core {
     /// A core with `settings`.
     #[must_use]
     pub fn new(id: usize, shared: Arc<Shared>, settings: Arc<Settings>, load: Arc<AtomicU32>) -> Rc<Self> {
+        let heartbeat = shared.status.heartbeat(&format!("core-{id}"), shared.clock.now());
         Rc::new(Self {
             id,
             shared,
@@ -127,6 +126,7 @@ impl Core {
             }),
             load,
             settings: RefCell::new(settings),
+            heartbeat,
             draining: Cell::new(false),
             accepting: RefCell::new(Vec::new()),
         })
@@ -230,12 +230,9 @@ impl Core {
 
     fn sweep(self: &Rc<Self>) {
         let now = self.now();
-        self.shared.status.heartbeat(self.id, now);
+        self.heartbeat.beat(now);
         self.pool.sweep(self);
         self.sessions.sweep(self, now);
-        if self.id == 0 {
-            self.shared.guard.sweep(now, STORE_SLOTS_PER_SWEEP);
-        }
     }
 
     /// Wakes the least loaded core's inbox or this one: where a new connection should live.
@@ -306,7 +303,28 @@ fn settle(shared: &Arc<Shared>, lease: Lease, outcome: Outcome) {
 
 /// Carries out what the bind core decided. Peers of a cluster are told here too, once there are any.
 pub fn perform(shared: &Arc<Shared>, effects: &[Effect]) {
+    let cache = shared.metrics.cache();
     for effect in effects {
-        effect.record(&shared.metrics);
+        match effect {
+            Effect::Learned { name, life, level, .. } => {
+                cache.inserted.inc();
+                tracing::debug!(name = %RedactedName(name.short()), life_seconds = life.as_secs(), level, "failed bind recorded");
+            }
+            Effect::NotRecorded { name, reason } => {
+                tracing::debug!(name = %RedactedName(name.short()), ?reason, "failed bind not recorded");
+            }
+            Effect::Succeeded { removed, .. } | Effect::PasswordWasRight { removed, .. } => {
+                cache.removed(Removal::SuccessSeen, u64::from(*removed));
+            }
+            Effect::Purged { name, removed, cause, .. } => {
+                let reason = match cause {
+                    PurgeCause::PasswordChanged | PurgeCause::LastGoodFailed => Removal::PasswordChanged,
+                    PurgeCause::Flush => Removal::Flushed,
+                };
+                cache.removed(reason, *removed as u64);
+                let name = name.map(|name| RedactedName(name.short()).to_string());
+                tracing::debug!(name, ?cause, removed, "failed binds purged");
+            }
+        }
     }
 }

@@ -24,6 +24,8 @@ pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod core;
+pub mod demo;
+pub mod directory;
 pub mod listener;
 pub mod logging;
 pub mod metrics;

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use bindproxy::cli::{self, Cli, Command, NotBuiltIn, Outcome};
+use bindproxy::run::RunError;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> anyhow::Result<Outcome> {
     let mut out = io::stdout().lock();
     match &cli.command {
-        Command::Run(_) => Err(NotBuiltIn("run").into()),
+        Command::Run(arguments) => run(cli, arguments),
         Command::Check(arguments) => Ok(cli::check(&arguments.config, &mut out, &mut io::stderr().lock())?),
         Command::Demo(_) => Err(NotBuiltIn("demo").into()),
         Command::Status(_) => Err(NotBuiltIn("status").into()),
@@ -42,6 +43,21 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Outcome> {
             write!(out, "{}", bindproxy::config::schema_text())?;
             Ok(Outcome::Done)
         }
+    }
+}
+
+fn run(cli: &Cli, arguments: &cli::RunArgs) -> anyhow::Result<Outcome> {
+    let level = cli.log_level.unwrap_or(bindproxy::config::LogLevel::Info);
+    let log = bindproxy::logging::init(cli.log_format, level)?;
+    let log = cli.log_level.is_none().then_some(log);
+    let workers = arguments.workers.map(|workers| usize::from(workers.get()));
+    match bindproxy::run::run(&arguments.config, workers, log) {
+        Ok(()) => Ok(Outcome::Done),
+        Err(RunError::Configuration(problems)) => {
+            cli::write_problems(&arguments.config, &problems, &mut io::stderr().lock())?;
+            Ok(Outcome::BadConfiguration)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -27,7 +27,8 @@ pub struct Reloader {
     settings: Arc<ArcSwap<Settings>>,
     path: PathBuf,
     random_key: HashKey,
-    log: LogHandle,
+    /// `None` where the command line fixes the level.
+    log: Option<LogHandle>,
     admin_token: Arc<ArcSwapOption<AdminToken>>,
     /// What was looked at last, so that a file is judged once for each of its contents.
     seen: parking_lot::Mutex<Seen>,
@@ -61,7 +62,7 @@ impl Reloader {
         settings: Arc<ArcSwap<Settings>>,
         path: PathBuf,
         random_key: HashKey,
-        log: LogHandle,
+        log: Option<LogHandle>,
         loaded: &Loaded,
     ) -> Self {
         let files = config::watched_files(&path);
@@ -116,7 +117,10 @@ impl Reloader {
             seen.files = files;
             seen.fingerprint = fingerprint;
         }
-        match config::load(&self.path).map_err(ReloadError::from).and_then(|loaded| self.apply(&loaded).map(|()| loaded)) {
+        match config::load(&self.path)
+            .map_err(ReloadError::from)
+            .and_then(|loaded| self.apply(&loaded).map(|()| loaded))
+        {
             Ok(loaded) => {
                 self.announce(&loaded);
                 self.shared.metrics.reload(true);
@@ -124,7 +128,7 @@ impl Reloader {
             }
             Err(error) => {
                 self.shared.metrics.reload(false);
-                self.shared.status.refuse_config(&error.to_string());
+                self.shared.status.set_config_error(&error.to_string());
                 tracing::error!(%error, "the new configuration is refused; the old one keeps serving");
             }
         }
@@ -142,7 +146,9 @@ impl Reloader {
         }
         let kept: Vec<String> = loaded.config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         self.shared.metrics.retain_upstreams(&kept);
-        self.log.set_level(loaded.config.logging.level);
+        if let Some(log) = &self.log {
+            log.set_level(loaded.config.logging.level);
+        }
         Ok(())
     }
 
@@ -150,8 +156,9 @@ impl Reloader {
     fn announce(&self, loaded: &Loaded) {
         let hash = loaded.hash.to_string();
         self.admin_token.store(loaded.material.admin_token.clone().map(Arc::new));
-        self.shared.status.accept_config(&hash);
-        self.shared.metrics.set_config(&hash, self.shared.status.config_loaded_at_unix());
+        let loaded_at = unix_now();
+        self.shared.status.set_config(&hash, loaded_at);
+        self.shared.metrics.set_config(&hash, loaded_at);
         self.shared.metrics.cache().capacity.set(i64::from(loaded.config.cache.max_entries));
         let mut roles = Vec::new();
         for certificate in &loaded.material.certificates {
@@ -167,6 +174,13 @@ impl Reloader {
             tracing::warn!("{warning}");
         }
     }
+}
+
+/// Wall-clock seconds, for people to read.
+#[expect(clippy::disallowed_methods, reason = "shown as `loadedAt`; nothing is decided by it")]
+fn unix_now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// What only a restart can change. Half a reload would be worse than none.

@@ -25,14 +25,15 @@ pub enum RunError {
 }
 
 /// Runs the proxy of the configuration at `path` until SIGTERM or SIGINT, then drains it. SIGHUP
-/// reloads. `level_is_fixed` keeps the log level of the command line over that of the file.
+/// reloads. `log` is `None` where the command line fixes the level.
 ///
 /// # Errors
 /// [`RunError`].
-pub fn run(path: &PathBuf, workers: Option<usize>, log: LogHandle, level_is_fixed: bool) -> Result<(), RunError> {
+pub fn run(path: &PathBuf, workers: Option<usize>, log: Option<LogHandle>) -> Result<(), RunError> {
     let loaded = config::load(path)?;
-    let log = if level_is_fixed { log.fixed() } else { log };
-    log.set_level(loaded.config.logging.level);
+    if let Some(log) = &log {
+        log.set_level(loaded.config.logging.level);
+    }
     let workers = workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let server = Server::start(&loaded, path, workers, log)?;
     for (name, address) in server.addresses() {

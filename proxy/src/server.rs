@@ -16,14 +16,16 @@ use tokio::sync::mpsc;
 use crate::admin;
 use crate::api::Api;
 use crate::bind::offenders::Offenders;
-use crate::bind::{Guard, HashKey};
+use crate::bind::{Guard, HashKey, SWEEP_SLOTS};
 use crate::clock::Clock;
 use crate::config::Loaded;
+use crate::config::cidr::Cidr;
 use crate::core::{Core, CoreHandle, CoreMessage, Shared};
+use crate::listener::accept;
 use crate::listener::admission::Admission;
 use crate::listener::bind_sockets::{self, BindError, BoundSocket};
 use crate::listener::context::ListenerContext;
-use crate::listener::{accept, network::Network};
+use crate::logging::LogHandle;
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
 use crate::settings::{self, Settings, SettingsError};
@@ -33,6 +35,8 @@ use crate::upstream::resolve::Resolver;
 
 /// Pairs of name and source that the report of one core remembers.
 const OFFENDERS_PER_CORE: usize = 2_048;
+/// How often the store is swept.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a drain looks whether everybody has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// How long sessions may take for their last words after the drain's deadline.
@@ -81,31 +85,35 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(loaded: &Loaded, path: &Path, workers: usize, log: crate::logging::LogHandle) -> Result<Self, StartError> {
+    pub fn start(loaded: &Loaded, path: &Path, workers: usize, log: Option<LogHandle>) -> Result<Self, StartError> {
         let listeners = bind_sockets::bind_all(&loaded.config.listeners)?;
         let admin_socket = std::net::TcpListener::bind(loaded.config.admin.address)
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
             .map_err(|cause| StartError::Admin { address: loaded.config.admin.address, cause })?;
         let admin_address = admin_socket.local_addr()?;
-        let names = |socket: &[crate::config::Listener]| socket.iter().map(|listener| listener.name.clone()).collect::<Vec<_>>();
-        let upstream_names: Vec<String> = loaded.config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+        let names = |socket: &[crate::config::Listener]| {
+            socket.iter().map(|listener| listener.name.clone()).collect::<Vec<_>>()
+        };
+        let upstream_names: Vec<String> =
+            loaded.config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         let metrics = Metrics::new(&names(&loaded.config.listeners), &upstream_names);
         let random_key = random_key()?;
         let first = Settings::build(loaded, &metrics, None)?;
         let guard = Guard::new(loaded.config.cache.max_entries, settings::policy(loaded, &random_key));
         let clock = Clock::start();
         let shared = Arc::new(Shared {
-            status: Arc::new(Status::new(workers, clock)),
+            status: Arc::new(Status::new(clock.now())),
             clock,
             guard,
-            metrics,
+            metrics: Arc::new(metrics),
             resolver: Resolver::default(),
             admission: Admission::default(),
             offenders: (0..workers).map(|_| parking_lot::Mutex::new(Offenders::new(OFFENDERS_PER_CORE))).collect(),
             cores: OnceLock::new(),
         });
         let settings = Arc::new(ArcSwap::from(first));
-        let reloader = Arc::new(Reloader::new(shared.clone(), settings.clone(), path.to_owned(), random_key, log, loaded));
+        let reloader =
+            Arc::new(Reloader::new(shared.clone(), settings.clone(), path.to_owned(), random_key, log, loaded));
         let addresses = addresses_of(&listeners, &loaded.config.listeners);
         let sockets = listeners
             .iter()
@@ -116,8 +124,9 @@ impl Server {
             .collect();
         let mut threads = start_cores(&shared, &settings, workers, listeners, &loaded.config.listeners)?;
         let (stop_control, stopped) = tokio::sync::oneshot::channel();
-        threads.push(start_control(&shared, &settings, &reloader, admin_socket, addresses.clone(), stopped)?);
-        shared.status.set_ready(true);
+        let shown = shown_addresses(&loaded.config.listeners, &addresses);
+        threads.push(start_control(&shared, &settings, &reloader, admin_socket, shown, stopped)?);
+        shared.status.set_listening();
         Ok(Self { shared, reloader, addresses, admin_address, sockets, threads, stop_control: Some(stop_control) })
     }
 
@@ -197,6 +206,19 @@ fn addresses_of(sockets: &[BoundSocket], listeners: &[crate::config::Listener]) 
         .collect()
 }
 
+/// Every listener's name and where it is, for the status report.
+fn shown_addresses(listeners: &[crate::config::Listener], bound: &[(String, SocketAddr)]) -> Vec<(String, String)> {
+    let shown = |listener: &crate::config::Listener| match &listener.socket {
+        Some(path) => path.display().to_string(),
+        None => bound
+            .iter()
+            .find(|(name, _)| *name == listener.name)
+            .map(|(_, address)| address.to_string())
+            .unwrap_or_default(),
+    };
+    listeners.iter().map(|listener| (listener.name.clone(), shown(listener))).collect()
+}
+
 fn start_cores(
     shared: &Arc<Shared>,
     settings: &Arc<ArcSwap<Settings>>,
@@ -246,7 +268,7 @@ fn start_cores(
 fn listener_context(shared: &Shared, listener: &crate::config::Listener) -> Arc<ListenerContext> {
     let trusted = listener.proxy_protocol.as_ref().map(|proxy_protocol| {
         // Checked when the file was loaded; what is no network trusts nobody.
-        proxy_protocol.trusted_cidrs.iter().filter_map(|network| network.parse::<Network>().ok()).collect()
+        proxy_protocol.trusted_cidrs.iter().filter_map(|network| network.parse::<Cidr>().ok()).collect()
     });
     Arc::new(ListenerContext {
         name: listener.name.as_str().into(),
@@ -261,7 +283,7 @@ fn start_control(
     settings: &Arc<ArcSwap<Settings>>,
     reloader: &Arc<Reloader>,
     admin_socket: std::net::TcpListener,
-    addresses: Vec<(String, SocketAddr)>,
+    addresses: Vec<(String, String)>,
     stopped: tokio::sync::oneshot::Receiver<()>,
 ) -> Result<JoinHandle<()>, StartError> {
     let (shared, settings, reloader) = (shared.clone(), settings.clone(), reloader.clone());
@@ -276,8 +298,15 @@ fn start_control(
         runtime.block_on(async move {
             tokio::spawn(checker::run(shared.clone(), settings.clone()));
             tokio::spawn(reloader.clone().watch());
+            tokio::spawn(sweep_store(shared.clone()));
             let api = Arc::new(Api::new(shared.clone(), settings, addresses));
-            let state = admin::AdminState::new(shared.clone(), api, reloader.admin_token());
+            let state = admin::AdminState {
+                status: shared.status.clone(),
+                metrics: shared.metrics.clone(),
+                api,
+                token: reloader.admin_token(),
+                clock: shared.clock,
+            };
             let socket = match tokio::net::TcpListener::from_std(admin_socket) {
                 Ok(socket) => socket,
                 Err(error) => {
@@ -293,6 +322,19 @@ fn start_control(
         });
     })?;
     Ok(thread)
+}
+
+/// Frees what has expired, away from the cores that serve clients.
+async fn sweep_store(shared: Arc<Shared>) {
+    let heartbeat = shared.status.heartbeat("control", shared.clock.now());
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        let now = shared.clock.now();
+        heartbeat.beat(now);
+        shared.guard.sweep(now, SWEEP_SLOTS);
+        let live = shared.guard.stats().live;
+        shared.metrics.cache().entries.set(i64::try_from(live).unwrap_or(i64::MAX));
+    }
 }
 
 fn new_runtime() -> std::io::Result<LocalRuntime> {

@@ -12,6 +12,7 @@ use crate::bind::{HashKey, Keys, Policy, VerdictRules};
 use crate::clock::Tick;
 use crate::config::{self, Config, Loaded, RequestPasswordPolicy, UpstreamTlsMode};
 use crate::metrics::Metrics;
+use crate::tls;
 use crate::upstream::select::{self, Candidate};
 use crate::upstream::target::{Endpoint, Target, TargetState, TargetTls};
 
@@ -114,7 +115,7 @@ impl Settings {
 #[must_use]
 pub fn policy(loaded: &Loaded, random: &HashKey) -> Policy {
     let cache = &loaded.config.cache;
-    let key = |octets: &config::KeyOctets| HashKey::from_bytes(*octets.expose());
+    let key = |octets: &config::HashKey| HashKey::from_bytes(*octets.expose());
     let current = loaded.material.hash_key.as_ref().map(key);
     let previous = loaded.material.previous_hash_key.as_ref().map(key);
     Policy {
@@ -150,8 +151,10 @@ fn build_target(
         (mode, Some(config)) => Some(TargetTls {
             start_tls: mode == UpstreamTlsMode::StartTLS,
             config,
-            server_name: config::server_name(upstream)
-                .map_err(|cause| SettingsError::ServerName { upstream: upstream.name.clone(), cause: cause.to_string() })?,
+            server_name: tls::server_name(upstream).map_err(|cause| SettingsError::ServerName {
+                upstream: upstream.name.clone(),
+                cause: cause.to_string(),
+            })?,
         }),
     };
     let same_tls = |old: &Target| match (&old.tls, &tls) {

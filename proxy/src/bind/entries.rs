@@ -5,7 +5,6 @@
 //! An expired entry stays dormant for `maxTTLSeconds`, because the next failure of its digest
 //! must know how often it failed before.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,15 +18,6 @@ use super::key::{Digest, NameKey};
 use super::slab::Slab;
 use super::verdict::Verdict;
 
-/// Most entries of one name: devices and applications of one person, with room.
-pub(super) const MAX_PER_NAME: usize = 16;
-/// Slots that the clock hand looks at to find the worst one.
-const PROBES: u32 = 16;
-/// Slots that it looks at for an entry of a source that is over its quota: such a source holds an
-/// eighth of the slots, so missing all of its entries has a chance of one in five thousand.
-const SOURCE_PROBES: u32 = 64;
-/// A source that holds more than this share of a full shard pays with its own entries.
-const SOURCE_SHARE: usize = 8;
 /// Sources are counted by buckets, so that counting them takes 4 KB for each shard.
 pub(super) const SOURCE_BUCKETS: usize = 1024;
 
@@ -35,24 +25,27 @@ pub(super) const SOURCE_BUCKETS: usize = 1024;
 const END: u32 = u32::MAX;
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     name: NameKey,
     digest: Digest,
     verdict: Arc<Verdict>,
-    expires: Tick,
+    pub(super) expires: Tick,
     recorded: Coarse,
     /// When it last answered somebody, or was recorded if it never did.
-    used: Coarse,
-    hits: u32,
+    pub(super) used: Coarse,
+    pub(super) hits: u32,
+    /// The next entry of the same name.
     next: u32,
-    source: u16,
+    /// The bucket of the source that presented it first.
+    pub(super) source: u16,
     level: u8,
+    /// Whether it is counted in [`Entries::live`]; the sweep and purges end it.
     live: bool,
 }
 
 /// A tick in units of 64 ms: enough to order hits and to print ages, for 8 years of uptime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Coarse(u32);
+pub(super) struct Coarse(u32);
 
 impl Coarse {
     fn of(tick: Tick) -> Self {
@@ -85,16 +78,16 @@ pub(super) struct Stored {
 /// The store of one shard.
 #[derive(Debug)]
 pub(super) struct Entries {
-    slab: Slab<Entry>,
+    pub(super) slab: Slab<Entry>,
     by_name: HashTable<u32>,
-    quota: usize,
+    pub(super) quota: usize,
     /// Where the next eviction looks.
-    hand: u32,
+    pub(super) hand: u32,
     /// Where the next sweep goes on.
     broom: u32,
     live: usize,
-    per_source: Vec<u32>,
-    evicted: u64,
+    pub(super) per_source: Vec<u32>,
+    pub(super) evicted: u64,
 }
 
 impl Entries {
@@ -262,6 +255,9 @@ impl Entries {
                 self.evict_worst(now);
             }
         }
+        if self.slab.len() == 0 {
+            self.by_name = HashTable::new();
+        }
     }
 
     /// The name's entries, for people.
@@ -297,7 +293,7 @@ impl Entries {
         self.slab.get(slot).is_some_and(|entry| entry.name == *name)
     }
 
-    fn chain(&self, name: &NameKey) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn chain(&self, name: &NameKey) -> impl Iterator<Item = u32> + '_ {
         let mut at = self.head(name);
         std::iter::from_fn(move || {
             let slot = at;
@@ -328,7 +324,7 @@ impl Entries {
     }
 
     /// Takes an entry out of its chain and of the slab.
-    fn free(&mut self, slot: u32) -> Option<Entry> {
+    pub(super) fn free(&mut self, slot: u32) -> Option<Entry> {
         let (name, next) = self.slab.get(slot).map(|entry| (entry.name, entry.next))?;
         let before = self.chain(&name).find(|&at| self.slab.get(at).is_some_and(|entry| entry.next == slot));
         if let Some(entry) = before.and_then(|before| self.slab.get_mut(before)) {
@@ -344,78 +340,5 @@ impl Entries {
         self.live -= usize::from(entry.live);
         self.per_source[usize::from(entry.source)] -= 1;
         Some(entry)
-    }
-
-    /// Makes room for one more entry of this name, this source and this shard.
-    fn make_room(&mut self, failure: &Failure<'_>, now: Tick) {
-        if self.chain(&failure.name).count() >= MAX_PER_NAME {
-            // Entries that earn hits stay, however many passwords somebody tries for the name.
-            let worst =
-                self.chain(&failure.name).max_by_key(|&slot| self.worth(slot).map(|(hit, used)| (!hit, Reverse(used))));
-            if let Some(slot) = worst {
-                self.free(slot);
-                self.evicted += 1;
-            }
-        }
-        if self.slab.len() < self.quota {
-            return;
-        }
-        let held = self.per_source.get(failure.source).copied().unwrap_or(0) as usize;
-        if held > self.quota / SOURCE_SHARE && self.evict_own(failure.source) {
-            return;
-        }
-        self.evict_worst(now);
-    }
-
-    /// Whether the slot's entry ever answered, and when it was used last.
-    fn worth(&self, slot: u32) -> Option<(bool, Coarse)> {
-        self.slab.get(slot).map(|entry| (entry.hits > 0, entry.used))
-    }
-
-    /// Evicts an entry of `source` that never answered, if the hand finds one.
-    fn evict_own(&mut self, source: usize) -> bool {
-        for _ in 0..SOURCE_PROBES.min(self.slab.slots()) {
-            let slot = self.advance();
-            let own = |entry: &Entry| entry.hits == 0 && usize::from(entry.source) == source;
-            if self.slab.get(slot).is_some_and(own) {
-                self.free(slot);
-                self.evicted += 1;
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Evicts the worst of the slots that the hand passes: dormant before live, one that never
-    /// answered before one that did, then the one that was used longest ago.
-    fn evict_worst(&mut self, now: Tick) {
-        let mut worst: Option<((bool, bool, Reverse<Coarse>), u32)> = None;
-        let mut probes = 0;
-        // Free slots do not count as looked at, but one round is enough for all.
-        for _ in 0..self.slab.slots() {
-            let slot = self.advance();
-            let Some(entry) = self.slab.get(slot) else { continue };
-            let rank = (entry.expires <= now, entry.hits == 0, Reverse(entry.used));
-            if worst.is_none_or(|(other, _)| rank > other) {
-                worst = Some((rank, slot));
-            }
-            probes += 1;
-            if probes == PROBES {
-                break;
-            }
-        }
-        if let Some((_, slot)) = worst {
-            self.free(slot);
-            self.evicted += 1;
-        }
-    }
-
-    fn advance(&mut self) -> u32 {
-        if self.hand >= self.slab.slots() {
-            self.hand = 0;
-        }
-        let slot = self.hand;
-        self.hand += 1;
-        slot
     }
 }

@@ -88,6 +88,8 @@ pub enum FlushScope<'a> {
     All,
     /// One name, as a client presents it.
     Name(&'a [u8]),
+    /// The names whose short form, as logs show it, is this.
+    Short(u32),
 }
 
 /// What a flush did.
@@ -194,12 +196,10 @@ impl<W> Guard<W> {
         let class = policy.rules.classify(&verdict);
         let inherited = match (class, lease.credential.previous) {
             (Class::NotAboutPassword, _) | (_, None) => Inherited::default(),
-            (_, Some((name, digest))) => self.shard(&name).give_up(&name, &digest, &lives, now),
+            (_, Some((name, digest))) => self.shard(&name).give_up(&name, &digest, class, &lives, now),
         };
-        let interned = match class {
-            Class::WrongPassword | Class::WrongPasswordShort => Some(self.verdicts.lock().intern(&verdict)),
-            Class::Success | Class::PasswordWasRight | Class::NotAboutPassword => None,
-        };
+        let wrong = matches!(class, Class::WrongPassword | Class::WrongPasswordShort);
+        let interned = wrong.then(|| self.verdicts.lock().intern(&verdict));
         let mut shard = self.shard(&lease.credential.name);
         let effects = match interned {
             Some(Err(reason)) => vec![Effect::NotRecorded { name: lease.credential.name, reason }],
@@ -215,16 +215,26 @@ impl<W> Guard<W> {
         Settled { class: Some(class), released, effects }
     }
 
+    /// The key of a name, as effects, logs and reports call it.
+    #[must_use]
+    pub fn name_key(&self, name: &[u8]) -> NameKey {
+        self.policy.load().keys.name_keys(name).current
+    }
+
     /// A password change for `name`, or the end of a lock, was seen to succeed: whatever was
     /// wrong may be right from now on.
     pub fn password_changed(&self, name: &[u8], now: Tick) -> Vec<Effect> {
-        self.purge(name, PurgeCause::PasswordChanged, now).effects
+        self.purge(self.keys_of(name), PurgeCause::PasswordChanged, now).effects
     }
 
     /// Forgets failures because somebody asks for it.
     pub fn flush(&self, scope: FlushScope<'_>, now: Tick) -> Flushed {
         match scope {
-            FlushScope::Name(name) => self.purge(name, PurgeCause::Flush, now),
+            FlushScope::Name(name) => self.purge(self.keys_of(name), PurgeCause::Flush, now),
+            FlushScope::Short(short) => {
+                let found = self.shards[self.shard_of(short)].lock().entries.find_short(short);
+                self.purge(found, PurgeCause::Flush, now)
+            }
             FlushScope::All => {
                 let removed = self.shards.iter().map(|shard| shard.lock().purge_all(now)).sum();
                 let life = self.policy.load().max_ttl;
@@ -234,11 +244,15 @@ impl<W> Guard<W> {
         }
     }
 
-    fn purge(&self, name: &[u8], cause: PurgeCause, now: Tick) -> Flushed {
+    fn keys_of(&self, name: &[u8]) -> impl Iterator<Item = NameKey> + use<W> {
+        let NameKeys { current, previous } = self.policy.load().keys.name_keys(name);
+        std::iter::once(current).chain(previous)
+    }
+
+    fn purge(&self, names: impl IntoIterator<Item = NameKey>, cause: PurgeCause, now: Tick) -> Flushed {
         let policy = self.policy.load();
-        let NameKeys { current, previous } = policy.keys.name_keys(name);
         let mut flushed = Flushed { removed: 0, effects: Vec::new() };
-        for name in std::iter::once(current).chain(previous) {
+        for name in names {
             let removed = self.shard(&name).purge(&name, cause == PurgeCause::PasswordChanged, now);
             flushed.removed += removed;
             flushed.effects.push(Effect::Purged {

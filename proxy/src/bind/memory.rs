@@ -98,8 +98,8 @@ impl Memory {
         self.get(name).is_some_and(|known| known.last_good && known.successes[0].digest == *digest)
     }
 
-    /// The last good digest failed: it is one no longer.
-    pub(super) fn last_good_failed(&mut self, name: &NameKey) {
+    /// The last good digest is one no longer. When it succeeded stays known.
+    pub(super) fn forget_last_good(&mut self, name: &NameKey) {
         if let Some(known) = self.get_mut(name) {
             known.last_good = false;
         }

@@ -8,6 +8,7 @@
 
 mod effect;
 mod entries;
+mod eviction;
 mod explain;
 mod flight;
 mod guard;

@@ -13,6 +13,7 @@ use super::guard::Decision;
 use super::key::{Credential, Digest, NameKey};
 use super::life::Lives;
 use super::memory::Memory;
+use super::rules::Class;
 use super::source::Source;
 use super::verdict::Verdict;
 
@@ -122,7 +123,7 @@ impl<W> Shard<W> {
         }
         let mut effects = vec![Effect::Learned { name, digest, verdict: Arc::clone(verdict), life, level }];
         if last_good {
-            self.memory.last_good_failed(&name);
+            self.memory.forget_last_good(&name);
             if self.memory.purge_others(&name, lives.ttl, now) {
                 let removed = self.entries.expire(&name, &digest, now);
                 self.flights.close(Some(&name), Some(&digest));
@@ -156,24 +157,37 @@ impl<W> Shard<W> {
         Effect::PasswordWasRight { name, digest, removed, life: lives.max_ttl }
     }
 
-    /// Gives up what is known of a digest under the previous key, for the entry that will be made
-    /// under the current one.
-    pub(super) fn give_up(&mut self, name: &NameKey, digest: &Digest, lives: &Lives, now: Tick) -> Inherited {
+    /// Gives up what is known of a digest under the previous key, for what will be known of it
+    /// under the current one. If it was the last good one and failed, the name's other entries under
+    /// the previous key end as well.
+    pub(super) fn give_up(
+        &mut self,
+        name: &NameKey,
+        digest: &Digest,
+        class: Class,
+        lives: &Lives,
+        now: Tick,
+    ) -> Inherited {
         let level = self.entries.stored(name, digest, lives.max_ttl, now).map(|stored| stored.level);
         let removed = self.entries.remove(name, digest).is_some_and(|stored| stored.live);
-        let last_good = self.memory.is_last_good(name, digest);
-        if last_good {
-            self.memory.last_good_failed(name);
+        let wrong = matches!(class, Class::WrongPassword | Class::WrongPasswordShort);
+        let last_good = wrong && self.memory.is_last_good(name, digest);
+        if last_good || class == Class::Success {
+            self.memory.forget_last_good(name);
+        }
+        if last_good && self.memory.purge_others(name, lives.ttl, now) {
+            self.entries.expire(name, digest, now);
+            self.flights.close(Some(name), Some(digest));
         }
         Inherited { level, last_good, removed }
     }
 
     /// Forgets the name's failures. Verdicts of attempts sent until now will not be recorded, and
     /// nobody joins those attempts any more.
-    pub(super) fn purge(&mut self, name: &NameKey, forget_last_good: bool, now: Tick) -> usize {
+    pub(super) fn purge(&mut self, name: &NameKey, password_changed: bool, now: Tick) -> usize {
         self.memory.purged(name, now);
-        if forget_last_good {
-            self.memory.last_good_failed(name);
+        if password_changed {
+            self.memory.forget_last_good(name);
         }
         self.flights.close(Some(name), None);
         self.entries.remove_name(name)

@@ -11,20 +11,21 @@ pub struct Cidr {
     prefix: u8,
 }
 
-/// Why a text is no network. Each carries what was probably meant, where that can be told.
+/// Why a text is no network: what comes after it in a sentence, and what was probably meant, where
+/// that can be told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CidrError {
     /// Not `ADDRESS/LENGTH` at all.
-    #[error("not a network in CIDR notation")]
+    #[error("is no network in CIDR notation")]
     Unparsable,
     /// An address without a prefix length; the network of just that address is given.
-    #[error("an address without a prefix length")]
+    #[error("has no prefix length")]
     NoPrefix(Cidr),
     /// The prefix is longer than the address.
-    #[error("a prefix length above {0}")]
+    #[error("has a prefix length above {0}")]
     PrefixTooLong(u8),
     /// Bits beyond the prefix are set; the network that contains the address is given.
-    #[error("address bits beyond the prefix are set")]
+    #[error("has address bits set beyond its prefix")]
     HostBits(Cidr),
 }
 

@@ -168,8 +168,12 @@ impl Loading<'_> {
         match Identity::new(chain?, key) {
             Ok(identity) => Some(identity),
             Err(error) => {
-                // The key is the file that is usually forgotten when a certificate is renewed.
-                self.report.problem(key_path, &[certificate.0], error.to_string(), error.remedy());
+                let path = match error {
+                    MaterialError::BadCertificate { .. } => certificate.0,
+                    // The key is the file that is usually forgotten when a certificate is renewed.
+                    _ => key_path,
+                };
+                self.report.problem(path, &[certificate.0], error.to_string(), error.remedy());
                 None
             }
         }

@@ -361,6 +361,12 @@ fn explain_mismatch(kind: &Kind<'_>, node: &Node) -> (String, String) {
 
 fn explain_address(text: &str) -> (String, String) {
     let port_of = |rest: &str| rest.parse::<u16>().ok();
+    if let Some((address, port)) = text.rsplit_once(':')
+        && let (Ok(address @ IpAddr::V6(_)), Some(port)) = (address.parse::<IpAddr>(), port_of(port))
+    {
+        let bracketed = SocketAddr::new(address, port);
+        return (format!("{} lacks the brackets of an IPv6 address", quoted(text)), format!("write `\"{bracketed}\"`"));
+    }
     if let Ok(address) = text.parse::<IpAddr>() {
         let with_port = SocketAddr::new(address, 3389);
         return (format!("{} has no port", quoted(text)), format!("write `\"{with_port}\"` with the port you want"));

@@ -69,6 +69,10 @@ pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
 }
 
 fn syntax(error: &serde_saphyr::Error) -> Problem {
+    if let serde_saphyr::Error::MultipleDocuments { location, .. } = error {
+        let cause = format!("a second document begins in line {}", location.line());
+        return Problem::new("", cause, "keep one document; remove the `---` before the other");
+    }
     let place = error
         .location()
         .map(|location| format!(" in line {}, column {}", location.line(), location.column()))

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::network::Network;
 use crate::config::ListenerTls;
+use crate::config::cidr::Cidr;
 use crate::metrics::ListenerMetrics;
 
 /// One listener. The same in every generation of the configuration: the set of listeners needs a
@@ -14,7 +14,7 @@ pub struct ListenerContext {
     /// How TLS starts.
     pub tls: ListenerTls,
     /// Whose PROXY header is believed; `None` where none is expected.
-    pub proxy_protocol: Option<Vec<Network>>,
+    pub proxy_protocol: Option<Vec<Cidr>>,
     /// Its metrics.
     pub metrics: ListenerMetrics,
 }

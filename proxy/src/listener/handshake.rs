@@ -50,8 +50,7 @@ pub fn start(core: &Rc<Core>, accepted: Accepted) {
     let mut guest = Guest { core: core.clone(), listener, admitted: admitted };
     // A panic of this task ends this connection alone: the runtime catches it at the task.
     tokio::task::spawn_local(async move {
-        let deadline =
-            guest.core.with_settings(|settings| settings.config.limits.handshake_timeout_seconds.duration());
+        let deadline = guest.core.with_settings(|settings| settings.config.limits.handshake_timeout_seconds.duration());
         let greeted = tokio::time::timeout(deadline, greet(&mut guest, socket)).await;
         match greeted.unwrap_or(Err(CloseReason::HandshakeTimeout)) {
             Ok(Greeted { transport, address }) => {

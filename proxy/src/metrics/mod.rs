@@ -223,7 +223,7 @@ impl Metrics {
     pub fn upstream(&self, name: &str) -> UpstreamMetrics {
         let mut names = self.upstream_names.lock();
         names.insert(name.to_owned());
-        self.upstreams.of(name, names.iter().map(String::as_str))
+        self.upstreams.of(name, names.iter().map(String::as_str), &self.unexpected)
     }
 
     /// Drops the series of upstreams that a reload removed. Handles that are still held keep
@@ -253,11 +253,6 @@ impl Metrics {
     #[must_use]
     pub fn pool_queue(&self) -> PoolQueueMetrics {
         self.queue.clone()
-    }
-
-    /// Counts a message of a directory that answers nothing that was asked.
-    pub fn upstream_unexpected_response(&self) {
-        self.unexpected.inc();
     }
 
     /// Says which configuration serves from now on, and since when (seconds since 1970).

@@ -18,6 +18,8 @@ pub struct UpstreamMetrics {
     pub idle: IntGauge,
     /// Connections attached to a session.
     pub busy: IntGauge,
+    /// Messages that answer nothing that was asked; one counter for all upstreams.
+    pub unexpected: IntCounter,
     counters: Arc<Counters>,
 }
 
@@ -75,7 +77,12 @@ impl UpstreamFamilies {
     }
 
     /// The handles of an upstream, and its failover counters to and from each of `others`.
-    pub(super) fn of<'a>(&self, upstream: &str, others: impl Iterator<Item = &'a str>) -> UpstreamMetrics {
+    pub(super) fn of<'a>(
+        &self,
+        upstream: &str,
+        others: impl Iterator<Item = &'a str>,
+        unexpected: &IntCounter,
+    ) -> UpstreamMetrics {
         for other in others.filter(|other| *other != upstream) {
             let _ = self.failover(upstream, other);
             let _ = self.failover(other, upstream);
@@ -95,6 +102,7 @@ impl UpstreamFamilies {
             up: self.up.with_label_values(&[upstream]),
             idle: self.connections.with_label_values(&[upstream, PoolState::Idle.label()]),
             busy: self.connections.with_label_values(&[upstream, PoolState::Busy.label()]),
+            unexpected: unexpected.clone(),
             counters: Arc::new(Counters {
                 requests,
                 durations: durations.collect(),

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Session;
 use super::state::Identity;
-use crate::bind::{Decision, Release, Verdict};
+use crate::bind::{Decision, NameKey, Release, Verdict};
 use crate::clock::Tick;
 use crate::codec::bind_request::{Authentication, BindRequest};
 use crate::codec::oid;
@@ -23,6 +23,8 @@ pub enum BindPlan {
         verdict: Arc<Verdict>,
         /// Whether this request asked for the password policy's part of the answer.
         wants_password_policy: bool,
+        /// Whose password it was.
+        name: NameKey,
     },
     /// An identical bind is on its way: wait for its verdict.
     Wait(oneshot::Receiver<Release>),
@@ -113,7 +115,7 @@ impl Session {
         shared.metrics.cache_lookup(matches!(decision, Decision::Answer(_)));
         match decision {
             Decision::Answer(verdict) => {
-                BindPlan::Answer { verdict, wants_password_policy: policy_control.is_some() }
+                BindPlan::Answer { verdict, wants_password_policy: policy_control.is_some(), name: credential.name }
             }
             Decision::Wait => waiting.map_or(BindPlan::PassThrough(PassThrough::Unusual), BindPlan::Wait),
             Decision::Lead(lease) => BindPlan::Lead(HeldLease::new(shared.clone(), lease)),
@@ -129,7 +131,9 @@ impl Session {
             return BindPlan::Refuse(Refusal::External);
         }
         let layerless = LAYERLESS_MECHANISMS.iter().any(|known| known.eq_ignore_ascii_case(mechanism))
-            || mechanism.get(..LAYERLESS_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(LAYERLESS_PREFIX));
+            || mechanism
+                .get(..LAYERLESS_PREFIX.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(LAYERLESS_PREFIX));
         BindPlan::PassThrough(if layerless { PassThrough::SaslPlain } else { PassThrough::SaslLayered })
     }
 
@@ -145,12 +149,12 @@ impl Session {
 
     /// Counts a bind that was answered from the cache, which the directory would have counted as
     /// another failure.
-    pub(super) fn record_suppressed(&self, name: &[u8], decision: BindDecision, now: Tick) {
+    pub(super) fn record_suppressed(&self, key: NameKey, name: &[u8], decision: BindDecision, now: Tick) {
         let shared = &self.core.shared;
         shared.metrics.bind(decision, BindResult::InvalidCredentials);
         shared.metrics.lockout_attempt_prevented();
         if let Some(offenders) = shared.offenders.get(self.core.id) {
-            offenders.lock().record(name, self.address, &self.listener.name, now);
+            offenders.lock().record(key, name, self.source, &self.listener.name, now);
         }
     }
 }

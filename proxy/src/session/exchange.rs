@@ -63,8 +63,9 @@ impl Session {
         self.keep_pinned_only_for_sasl(&plan);
         match plan {
             BindPlan::AfterOutstanding => Flow::Continue,
-            BindPlan::Answer { verdict, wants_password_policy } => {
-                self.answer_locally(&request, &peek, &verdict, wants_password_policy, BindDecision::CacheRejected).await;
+            BindPlan::Answer { verdict, wants_password_policy, name: _ } => {
+                self.answer_locally(&request, &peek, &verdict, wants_password_policy, BindDecision::CacheRejected)
+                    .await;
                 Flow::Continue
             }
             BindPlan::Wait(turn) => self.wait_for_verdict(request, peek, turn).await,
@@ -99,7 +100,8 @@ impl Session {
         }
         verdict.write_response(&mut self.backlog, peek.message_id, wants_password_policy);
         if let Ok(bind) = bind_request::parse(request, peek) {
-            self.record_suppressed(bind.name, decision, self.core.now());
+            let key = self.core.shared.guard.name_key(bind.name);
+            self.record_suppressed(key, bind.name, decision, self.core.now());
         }
     }
 
@@ -259,9 +261,9 @@ impl Session {
     fn enter_identity(&mut self, request: &[u8], peek: &Peek, answer: &Answer) {
         let success = answer.verdict.as_ref().is_some_and(|verdict| verdict.code() == code::SUCCESS);
         let bind = bind_request::parse(request, peek).ok();
-        let claimed = bind.as_ref().is_none_or(|bind| {
-            !bind.name.is_empty() && !matches!(bind.authentication, Authentication::Simple([]))
-        });
+        let claimed = bind
+            .as_ref()
+            .is_none_or(|bind| !bind.name.is_empty() && !matches!(bind.authentication, Authentication::Simple([])));
         if let Some(connection) = &mut self.attached {
             connection.anonymous = answer.verdict.is_some() && !(success && claimed);
         }

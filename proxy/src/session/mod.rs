@@ -36,7 +36,6 @@ pub struct Session {
     listener: std::sync::Arc<ListenerContext>,
     handle: Rc<SessionHandle>,
     source: Source,
-    address: Option<IpAddr>,
     client: Transport,
     /// Octets from the client that were not taken yet.
     unread: Vec<u8>,
@@ -85,14 +84,18 @@ pub enum Flow {
 impl Session {
     /// A session with a client that has completed its handshake.
     #[must_use]
-    pub fn new(core: Rc<Core>, listener: std::sync::Arc<ListenerContext>, client: Transport, address: Option<IpAddr>) -> Box<Self> {
+    pub fn new(
+        core: Rc<Core>,
+        listener: std::sync::Arc<ListenerContext>,
+        client: Transport,
+        address: Option<IpAddr>,
+    ) -> Box<Self> {
         let handle = core.sessions.enter(core.now());
         Box::new(Self {
             core,
             listener,
             handle,
             source: address.map_or_else(Source::local, Source::from),
-            address,
             client,
             unread: Vec::new(),
             backlog: Vec::new(),

@@ -98,8 +98,8 @@ impl Session {
     fn poll_requests(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<(), Step>> {
         // A client that does not read its answers, or a directory that does not read its requests,
         // is not read from either.
-        let blocked = !self.backlog.is_empty()
-            || self.attached.as_ref().is_some_and(|connection| !connection.backlog.is_empty());
+        let blocked =
+            !self.backlog.is_empty() || self.attached.as_ref().is_some_and(|connection| !connection.backlog.is_empty());
         if blocked {
             return Poll::Pending;
         }

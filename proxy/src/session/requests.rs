@@ -79,11 +79,9 @@ impl Session {
                 let on_success = changed.map_or(OnSuccess::Nothing, |entry| OnSuccess::CredentialChanged(entry.into()));
                 self.forward(request, peek, on_success, now, to_upstream)
             }
-            op::SEARCH_REQUEST
-            | op::ADD_REQUEST
-            | op::DELETE_REQUEST
-            | op::MODIFY_DN_REQUEST
-            | op::COMPARE_REQUEST => self.forward(request, peek, OnSuccess::Nothing, now, to_upstream),
+            op::SEARCH_REQUEST | op::ADD_REQUEST | op::DELETE_REQUEST | op::MODIFY_DN_REQUEST | op::COMPARE_REQUEST => {
+                self.forward(request, peek, OnSuccess::Nothing, now, to_upstream)
+            }
             other => Handled::Ends(Step::Malformed(format!("unknown operation {other:#04x}"))),
         }
     }
@@ -96,12 +94,12 @@ impl Session {
         let started = self.core.shared.clock.precise();
         let bind = bind_request::parse(request, peek).ok();
         match (self.plan_bind(bind.as_ref(), now), bind) {
-            (BindPlan::Answer { verdict, wants_password_policy }, Some(bind))
+            (BindPlan::Answer { verdict, wants_password_policy, name }, Some(bind))
                 if self.core.with_settings(|settings| settings.answer_delay.is_zero()) =>
             {
                 self.become_anonymous();
                 verdict.write_response(to_client, peek.message_id, wants_password_policy);
-                self.record_suppressed(bind.name, BindDecision::CacheRejected, now);
+                self.record_suppressed(name, bind.name, BindDecision::CacheRejected, now);
                 self.core.shared.metrics.request_cached(started.elapsed());
                 Handled::Done
             }
@@ -174,7 +172,8 @@ impl Session {
     pub(super) fn expire_extended(&mut self) {
         let now = self.core.now();
         let timeout = self.core.with_settings(|settings| settings.request_timeout);
-        let deadline = Tick(now.0.saturating_sub(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)).saturating_add(1));
+        let deadline =
+            Tick(now.0.saturating_sub(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)).saturating_add(1));
         for operation in self.operations.take_overdue_extended(deadline) {
             let answer = build::fault_response(
                 operation.message_id,

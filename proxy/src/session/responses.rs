@@ -87,7 +87,7 @@ impl Session {
                 return Passing::Pass;
             }
             if let Some(connection) = &mut self.attached {
-                connection.target.metrics.unexpected_response();
+                connection.target.metrics.unexpected.inc();
                 connection.reusable = false;
             }
             return Passing::Drop;
@@ -104,7 +104,10 @@ impl Session {
         if let Some(connection) = &self.attached {
             let metrics = &connection.target.metrics;
             let kind = Operation::from_tag(operation.request);
-            metrics.request(kind, if code == Some(code::SUCCESS) { UpstreamResult::Success } else { UpstreamResult::Other });
+            metrics.request(
+                kind,
+                if code == Some(code::SUCCESS) { UpstreamResult::Success } else { UpstreamResult::Other },
+            );
             metrics.duration(kind, now.since(operation.since));
         }
         match operation.on_success {

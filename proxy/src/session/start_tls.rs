@@ -31,7 +31,11 @@ impl Session {
         if !self.unread.is_empty() {
             // Clear text behind the request would be taken for encrypted requests (the STARTTLS
             // injection of CVE-2011-0411 and its kin).
-            return Flow::Dismiss(CloseReason::ProtocolError, code::PROTOCOL_ERROR, "requests pipelined after StartTLS");
+            return Flow::Dismiss(
+                CloseReason::ProtocolError,
+                code::PROTOCOL_ERROR,
+                "requests pipelined after StartTLS",
+            );
         }
         let answer = build::extended_response(peek.message_id, code::SUCCESS, "", Some(oid::START_TLS));
         self.backlog.extend_from_slice(&answer);
@@ -45,8 +49,7 @@ impl Session {
 
     async fn handshake(&mut self, config: Option<std::sync::Arc<rustls::ServerConfig>>) -> Result<(), CloseReason> {
         std::future::poll_fn(|cx| self.poll_flush_client(cx)).await.map_err(|()| CloseReason::Client)?;
-        let (Transport::Tcp(stream), Some(config)) =
-            (std::mem::replace(&mut self.client, Transport::Taken), config)
+        let (Transport::Tcp(stream), Some(config)) = (std::mem::replace(&mut self.client, Transport::Taken), config)
         else {
             return Err(CloseReason::TlsError);
         };

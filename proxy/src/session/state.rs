@@ -106,7 +106,10 @@ impl Operations {
     /// When the oldest extended operation was forwarded.
     #[must_use]
     pub fn oldest_extended(&self) -> Option<Tick> {
-        self.outstanding.iter().find(|operation| operation.request == op::EXTENDED_REQUEST).map(|operation| operation.since)
+        self.outstanding
+            .iter()
+            .find(|operation| operation.request == op::EXTENDED_REQUEST)
+            .map(|operation| operation.since)
     }
 
     /// How many are outstanding.

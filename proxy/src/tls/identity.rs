@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::{MaterialError, provider, validity};
+use super::validity::all_x509;
+use super::{MaterialError, provider};
 
 /// A certificate chain with its private key; that they belong together was verified.
 #[derive(Clone)]
@@ -19,10 +20,7 @@ impl Identity {
     /// When a certificate cannot be parsed, the key is of an unsupported kind, or the two do not
     /// belong together.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, MaterialError> {
-        for (index, certificate) in chain.iter().enumerate() {
-            validity(certificate)
-                .map_err(|reason| MaterialError::BadCertificate { position: index + 1, reason: reason.to_string() })?;
-        }
+        all_x509(&chain)?;
         let key = provider().key_provider.load_private_key(key).map_err(|error| {
             // rustls's words name the kinds it knows, never octets of the key.
             MaterialError::UnusableKey(error.to_string())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
+use super::validity::all_x509;
 use super::{MaterialError, certificates};
 
 /// Where systems keep their list of authorities; `SSL_CERT_FILE` comes first.
@@ -17,6 +18,7 @@ const SYSTEM_FILES: [&str; 3] =
 /// # Errors
 /// When one cannot be parsed.
 pub fn authorities(certificates: Vec<CertificateDer<'static>>) -> Result<Arc<RootCertStore>, MaterialError> {
+    all_x509(&certificates)?;
     let mut roots = RootCertStore::empty();
     for (index, certificate) in certificates.into_iter().enumerate() {
         roots

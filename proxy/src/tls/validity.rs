@@ -1,5 +1,6 @@
 //! From when until when a certificate is valid.
 
+use super::MaterialError;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -19,16 +20,25 @@ pub struct Validity {
 }
 
 /// Why a certificate cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is no X.509 certificate ({0})")]
-pub struct NotX509(String);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is no X.509 certificate")]
+pub struct NotX509;
+
+/// Makes sure that every one of `certificates` can be read.
+pub(super) fn all_x509(certificates: &[CertificateDer<'_>]) -> Result<(), MaterialError> {
+    for (index, certificate) in certificates.iter().enumerate() {
+        validity(certificate)
+            .map_err(|reason| MaterialError::BadCertificate { position: index + 1, reason: reason.to_string() })?;
+    }
+    Ok(())
+}
 
 /// Reads the period of `certificate`.
 ///
 /// # Errors
 /// When it is no X.509 certificate.
 pub fn validity(certificate: &CertificateDer<'_>) -> Result<Validity, NotX509> {
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| NotX509(error.to_string()))?;
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| NotX509)?;
     let period = parsed.validity();
     let subject = parsed.subject().to_string();
     Ok(Validity {

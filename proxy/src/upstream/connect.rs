@@ -84,9 +84,11 @@ pub async fn connect(
 ) -> Result<UpstreamConnection, ConnectError> {
     let opening = async {
         let transport = match &target.endpoint {
-            Endpoint::Socket(path) => Transport::Unix(UnixStream::connect(path).await.map_err(|cause| {
-                ConnectError::Refused { address: path.display().to_string(), cause }
-            })?),
+            Endpoint::Socket(path) => Transport::Unix(
+                UnixStream::connect(path)
+                    .await
+                    .map_err(|cause| ConnectError::Refused { address: path.display().to_string(), cause })?,
+            ),
             Endpoint::Address(address, port) => dial(&[*address], *port, clock, limit).await?,
             Endpoint::Name(host, port) => dial(&resolver.addresses(host).await?, *port, clock, limit).await?,
         };
@@ -124,17 +126,12 @@ async fn dial(addresses: &[IpAddr], port: u16, clock: &Clock, limit: Duration) -
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = socket2::SockRef::from(stream);
-    socket.set_tcp_keepalive(
-        &socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL),
-    )?;
+    socket
+        .set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL))?;
     socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))
 }
 
-async fn start_tls(
-    connection: &mut UpstreamConnection,
-    tls: &TargetTls,
-    limit: Duration,
-) -> Result<(), ConnectError> {
+async fn start_tls(connection: &mut UpstreamConnection, tls: &TargetTls, limit: Duration) -> Result<(), ConnectError> {
     if tls.start_tls {
         let request = build::extended_request(START_TLS_MESSAGE_ID, oid::START_TLS);
         let (answer, peek) = connection.exchange(&request, START_TLS_MESSAGE_ID, limit).await?;

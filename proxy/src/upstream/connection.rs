@@ -165,7 +165,7 @@ impl UpstreamConnection {
                 if peek.message_id == 0 {
                     return Err(ExchangeError::Disconnected);
                 }
-                self.target.metrics.unexpected_response();
+                self.target.metrics.unexpected.inc();
                 self.reusable = false;
             }
         };

@@ -73,9 +73,7 @@ impl Permits {
     /// `limit` connections at most.
     #[must_use]
     pub fn new(limit: u32) -> Arc<Self> {
-        Arc::new(Self {
-            inner: Mutex::new(Inner { limit, taken: 0, next_serial: 0, waiters: VecDeque::new() }),
-        })
+        Arc::new(Self { inner: Mutex::new(Inner { limit, taken: 0, next_serial: 0, waiters: VecDeque::new() }) })
     }
 
     /// Changes the limit. Connections over a lowered limit live on until they are given back.
@@ -141,14 +139,10 @@ impl Permits {
         let oldest_wait = now.since(oldest.since);
         let local = inner.waiters.iter().position(|waiter| waiter.core == core);
         match local {
-            Some(index)
-                if index == 0 || oldest_wait < now.since(inner.waiters[index].since) + FAIRNESS_SLACK =>
-            {
-                inner.waiters.remove(index).map_or(Handover::Nobody, |waiter| Handover::Local {
-                    serial: waiter.serial,
-                    grant: waiter.grant,
-                })
-            }
+            Some(index) if index == 0 || oldest_wait < now.since(inner.waiters[index].since) + FAIRNESS_SLACK => inner
+                .waiters
+                .remove(index)
+                .map_or(Handover::Nobody, |waiter| Handover::Local { serial: waiter.serial, grant: waiter.grant }),
             _ => Handover::OtherCore,
         }
     }

@@ -209,10 +209,11 @@ impl Pool {
     /// Waits in the queue of `target`: a full pool is not a failure, so no other one is tried.
     async fn wait(&self, core: &Rc<Core>, target: &Arc<Target>, left: Duration) -> Result<Granted, Failure> {
         let place = target.state.permits.wait(core.id, core.now()).map_err(|_| Failure::Busy)?;
-        core.shared.metrics.pool_waiting(1);
+        let queue = core.shared.metrics.pool_queue();
+        queue.waiting.inc();
         core.tell_others(&CoreMessage::ShedIdle(target.name.clone()));
         let granted = tokio::time::timeout(left, place.granted).await;
-        core.shared.metrics.pool_waiting(-1);
+        queue.waiting.dec();
         match granted {
             Ok(Ok(Grant::Permit(permit))) => Ok(Granted::Permit(permit)),
             Ok(Ok(Grant::SetAside)) => {
@@ -226,7 +227,7 @@ impl Pool {
                 if let Some(connection) = late {
                     return Ok(Granted::Connection(connection));
                 }
-                core.shared.metrics.pool_timeout();
+                queue.timeouts.inc();
                 Err(Failure::Busy)
             }
         }

@@ -45,9 +45,9 @@ impl Resolver {
             // RFC 6761 section 6.3: never asked of a name server, and known without /etc/hosts.
             return Ok(vec![IpAddr::from([127, 0, 0, 1]), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)]);
         }
-        let resolver = self.inner.get_or_init(build).as_ref().map_err(|cause| ResolveError::NoResolver(cause.clone()))?;
-        let lookup_error =
-            |cause: String| ResolveError::Lookup { host: host.to_owned(), cause };
+        let resolver =
+            self.inner.get_or_init(build).as_ref().map_err(|cause| ResolveError::NoResolver(cause.clone()))?;
+        let lookup_error = |cause: String| ResolveError::Lookup { host: host.to_owned(), cause };
         let found = resolver.lookup_ip(host).await.map_err(|error| lookup_error(error.to_string()))?;
         let addresses: Vec<IpAddr> = found.iter().collect();
         if addresses.is_empty() { Err(lookup_error("no address".to_owned())) } else { Ok(addresses) }

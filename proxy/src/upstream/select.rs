@@ -109,8 +109,7 @@ mod tests {
     #[test]
     fn round_robin_gives_each_its_weight_in_turns() {
         let all = [candidate(0, 2, true, 0), candidate(9, 1, true, 0)];
-        let firsts: Vec<usize> =
-            (0..6).map(|turn| order(Strategy::RoundRobin, &all, turn, &mut rng())[0]).collect();
+        let firsts: Vec<usize> = (0..6).map(|turn| order(Strategy::RoundRobin, &all, turn, &mut rng())[0]).collect();
         assert_eq!(firsts, [0, 0, 1, 0, 0, 1]);
     }
 

@@ -141,7 +141,7 @@ fn trust(report: &mut Report, path: &str, listener: &Listener, proxy_protocol: &
                 "write a network as in `\"10.0.0.0/8\"` or `\"2001:db8::/32\"`".into()
             }
         };
-        report.problem(format!("{path}[{index}]"), &[], format!("{} is {error}", quoted(text)), remedy);
+        report.problem(format!("{path}[{index}]"), &[], format!("{} {error}", quoted(text)), remedy);
     }
 }
 

@@ -38,7 +38,8 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
 /// `firstTTLSeconds <= ttlSeconds <= maxTTLSeconds`.
 fn lives(cache: &Cache, report: &mut Report) {
     let (first, ttl, max) = (cache.first_ttl_seconds, cache.ttl_seconds, cache.max_ttl_seconds);
-    if first > ttl {
+    // A zero is reported as such; an order with it would ask for another zero.
+    if first > ttl && ttl.0 > 0 {
         report.problem(
             "cache.firstTTLSeconds",
             &["cache.ttlSeconds"],
@@ -46,7 +47,7 @@ fn lives(cache: &Cache, report: &mut Report) {
             format!("write at most {}, or raise ttlSeconds", ttl.0),
         );
     }
-    if ttl > max {
+    if ttl > max && max.0 > 0 {
         report.problem(
             "cache.maxTTLSeconds",
             &["cache.ttlSeconds"],

@@ -1,0 +1,8 @@
+//! The rules of the failed-bind store, through its public face.
+
+mod bounds;
+mod leases;
+mod lives;
+mod purges;
+mod rotation;
+mod world;
