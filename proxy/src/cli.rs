@@ -262,8 +262,3 @@ pub fn man(out: &mut impl Write) -> io::Result<()> {
 pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(arguments)
 }
-
-/// Why a command that this binary knows cannot be carried out by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not built into this binary yet")]
-pub struct NotBuiltIn(pub &'static str);

@@ -1,10 +1,13 @@
 //! The `bindproxy` program: parses the command line and hands over.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use bindproxy::cli::{self, Cli, Command, NotBuiltIn, Outcome};
-use bindproxy::run::RunError;
+use bindproxy::admin::client::{self, Verb};
+use bindproxy::cli::{self, Cli, Command, Outcome};
+use bindproxy::config::LogLevel;
+use bindproxy::demo;
+use bindproxy::run::{self, RunError};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -26,11 +29,13 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Outcome> {
     match &cli.command {
         Command::Run(arguments) => run(cli, arguments),
         Command::Check(arguments) => Ok(cli::check(&arguments.config, &mut out, &mut io::stderr().lock())?),
-        Command::Demo(_) => Err(NotBuiltIn("demo").into()),
-        Command::Status(_) => Err(NotBuiltIn("status").into()),
-        Command::Offenders(_) => Err(NotBuiltIn("offenders").into()),
-        Command::Explain(_) => Err(NotBuiltIn("explain").into()),
-        Command::Flush(_) => Err(NotBuiltIn("flush").into()),
+        Command::Demo(arguments) => demo(cli, arguments),
+        Command::Status(_) | Command::Offenders(_) | Command::Explain(_) | Command::Flush(_) => {
+            match Verb::of(&cli.command) {
+                Some((verb, options)) => client::run_verb(&verb, &options, &mut out),
+                None => Ok(Outcome::Fault),
+            }
+        }
         Command::Completions { shell } => {
             cli::completions(*shell, &mut out);
             Ok(Outcome::Done)
@@ -46,12 +51,26 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Outcome> {
     }
 }
 
+fn demo(cli: &Cli, arguments: &cli::DemoArgs) -> anyhow::Result<Outcome> {
+    // The story is told on stdout; the log would only interrupt it.
+    bindproxy::logging::init(cli.log_format, cli.log_level.unwrap_or(LogLevel::Warn))?;
+    let options = demo::Options {
+        listen: arguments.listen,
+        admin: arguments.admin_listen,
+        once: arguments.once || !io::stdin().is_terminal(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let start_proxy = |text: String| async move { run::start_for_demo(&text) };
+    runtime.block_on(demo::run(options, &mut io::stdout(), demo::colours_on_stdout(), start_proxy))?;
+    Ok(Outcome::Done)
+}
+
 fn run(cli: &Cli, arguments: &cli::RunArgs) -> anyhow::Result<Outcome> {
-    let level = cli.log_level.unwrap_or(bindproxy::config::LogLevel::Info);
+    let level = cli.log_level.unwrap_or(LogLevel::Info);
     let log = bindproxy::logging::init(cli.log_format, level)?;
     let log = cli.log_level.is_none().then_some(log);
     let workers = arguments.workers.map(|workers| usize::from(workers.get()));
-    match bindproxy::run::run(&arguments.config, workers, log) {
+    match run::run(&arguments.config, workers, log) {
         Ok(()) => Ok(Outcome::Done),
         Err(RunError::Configuration(problems)) => {
             cli::write_problems(&arguments.config, &problems, &mut io::stderr().lock())?;

@@ -1,14 +1,20 @@
 //! `bindproxy run`: start, obey signals, drain.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{self, Problems};
+use crate::demo::StartedProxy;
 use crate::logging::LogHandle;
 use crate::server::{Server, StartError};
+
+/// How long the sessions of the demo may take to end.
+const DEMO_DRAIN: Duration = Duration::from_secs(1);
 
 /// Why a run ended other than by a drain.
 #[derive(Debug, Error)]
@@ -34,7 +40,7 @@ pub fn run(path: &PathBuf, workers: Option<usize>, log: Option<LogHandle>) -> Re
     if let Some(log) = &log {
         log.set_level(loaded.config.logging.level);
     }
-    let workers = workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let workers = workers.unwrap_or_else(default_workers);
     let server = Server::start(&loaded, path, workers, log)?;
     for (name, address) in server.addresses() {
         tracing::info!(listener = %name, %address, "listening");
@@ -56,6 +62,30 @@ pub fn run(path: &PathBuf, workers: Option<usize>, log: Option<LogHandle>) -> Re
     let clean = server.drain(timeout);
     tracing::info!(clean, "stopped");
     Ok(())
+}
+
+/// Starts the proxy of the demo from a configuration's text; it stops when the result is dropped.
+///
+/// # Errors
+/// What is wrong with the text, or [`StartError`].
+pub fn start_for_demo(text: &str) -> anyhow::Result<StartedProxy> {
+    struct Stop(Option<Server>);
+    impl Drop for Stop {
+        fn drop(&mut self) {
+            if let Some(server) = self.0.take() {
+                let _ = server.drain(DEMO_DRAIN);
+            }
+        }
+    }
+    let loaded = config::load_text(text, Path::new("."))?;
+    let server = Server::start(&loaded, Path::new("demo"), default_workers(), None)?;
+    let listen = server.addresses().first().map(|(_, address)| *address).context("the demo has no TCP listener")?;
+    let admin = server.admin_address();
+    Ok(StartedProxy { listen, admin, keep: Box::new(Stop(Some(server))) })
+}
+
+fn default_workers() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 async fn wait_for_stop(server: &Server) -> std::io::Result<&'static str> {

@@ -52,6 +52,7 @@ pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const ENUMERATED: u8 = 0x0A;
 pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
 
 /// A length field: how many octets it takes itself, and the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

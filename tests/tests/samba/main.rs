@@ -1,0 +1,5 @@
+//! bindproxy in front of a Samba Active Directory domain controller.
+
+mod not_poisoned;
+mod stale_password;
+mod transparent;
