@@ -121,7 +121,8 @@ impl Operation {
     pub const fn from_tag(tag: u8) -> Self {
         match tag {
             0x60 => Self::Bind,
-            0x42 => Self::Unbind,
+            // Some clients set the constructed bit on the empty unbind.
+            0x42 | 0x62 => Self::Unbind,
             0x63 => Self::Search,
             0x66 => Self::Modify,
             0x68 => Self::Add,
@@ -179,21 +180,21 @@ impl UpstreamResult {
     }
 }
 
-closed_label! {
-    /// What a client was told about a request.
-    RequestResult {
-        /// The operation did what was asked.
-        Success = "success",
-        /// Result code 49 to a bind.
-        InvalidCredentials = "invalid_credentials",
-        /// Any other result of the directory.
-        Other = "other",
-        /// A result that the proxy made because something failed (51, 52, a protocol error).
-        Error = "error",
-    }
-}
+/// What a client was told about a request; the same values as for a bind.
+pub type RequestResult = BindResult;
 
-impl RequestResult {
+impl BindResult {
+    /// The result that a result code of the directory means, as in [`UpstreamResult::from_code`].
+    #[must_use]
+    pub const fn from_code(code: u32) -> Self {
+        match UpstreamResult::from_code(code) {
+            UpstreamResult::Success => Self::Success,
+            UpstreamResult::InvalidCredentials => Self::InvalidCredentials,
+            UpstreamResult::Other | UpstreamResult::Timeout | UpstreamResult::ConnectionLost => Self::Other,
+        }
+    }
+
+    /// The child that counts this result of `operation`, as in `UpstreamResult::counted`.
     pub(super) const fn counted(self, operation: Operation) -> Self {
         match (operation, self) {
             (Operation::Bind, result) => result,

@@ -4,6 +4,7 @@
 //! Every counter exists with value 0 from the start: `rate()` and an alert on it work from the
 //! first event on. Names, labels and help stand in [`table`].
 
+mod histogram;
 pub mod labels;
 mod listener;
 mod process;
@@ -15,8 +16,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use prometheus::{Encoder, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+use histogram::Histogram;
 use labels::{AnswerPath, Lookup, Origin, Reload, TimedOperation};
 pub use labels::{
     BindDecision, BindResult, CloseReason, ConnectFailure, Operation, Removal, RequestResult, UpstreamResult,
@@ -193,7 +195,8 @@ impl Metrics {
         self.lookups[if hit { Lookup::Hit } else { Lookup::Miss } as usize].inc();
     }
 
-    /// Counts a client's request that was answered.
+    /// Counts a client's request that was answered, or (unbind, abandon) received. Binds are counted
+    /// by [`Metrics::bind`] and appear among the requests by themselves.
     #[inline]
     pub fn request(&self, operation: Operation, result: RequestResult) {
         self.requests[operation as usize][result as usize].inc();
@@ -202,13 +205,13 @@ impl Metrics {
     /// Enters the time that a bind took which was answered from memory.
     #[inline]
     pub fn request_cached(&self, taken: Duration) {
-        self.bind_from_cache.observe(taken.as_secs_f64());
+        self.bind_from_cache.observe(taken);
     }
 
     /// Enters the time from a client's request to the answer of a directory.
     #[inline]
     pub fn request_forwarded(&self, operation: Operation, taken: Duration) {
-        self.forwarded[TimedOperation::from(operation) as usize].observe(taken.as_secs_f64());
+        self.forwarded[TimedOperation::from(operation) as usize].observe(taken);
     }
 
     /// The handles of a listener; take them once, when it opens.
@@ -288,12 +291,23 @@ impl Metrics {
         self.panics.inc();
     }
 
+    /// Brings `requests_total{op="bind"}` up to the sum over all decisions, so that a bind need not
+    /// count twice where it is answered.
+    fn count_binds_as_requests(&self) {
+        let Some(requests) = self.requests.get(Operation::Bind as usize) else { return };
+        for (result, counter) in requests.iter().enumerate() {
+            let answered: u64 = self.binds.iter().map(|decision| decision[result].get()).sum();
+            counter.inc_by(answered.saturating_sub(counter.get()));
+        }
+    }
+
     /// All of it in the Prometheus text format 0.0.4.
     #[must_use]
     pub fn render(&self) -> String {
         self.process.refresh();
         let families = {
             let _replacing = self.replacing.lock();
+            self.count_binds_as_requests();
             self.registry.gather()
         };
         let mut text = Vec::with_capacity(64 * 1024);

@@ -1,9 +1,10 @@
 //! Turns rows of the table into registered collectors, so that a name or label is written once.
 
 use prometheus::core::Collector;
-use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{CounterVec, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use super::table::{Family, Kind};
+use super::histogram::HistogramFamily;
+use super::table::Family;
 
 /// Registers families of the table. A row that Prometheus refuses (a bad name, a name twice) is a
 /// mistake in the table, which a test finds; the collector then works but is not rendered.
@@ -26,13 +27,8 @@ impl Registrar<'_> {
         self.enter(GaugeVec::new(opts(family), &labels(family)), family)
     }
 
-    pub(super) fn histograms(&self, family: &Family) -> HistogramVec {
-        let buckets = match family.kind {
-            Kind::Histogram(bounds) => bounds.to_vec(),
-            Kind::Counter | Kind::Gauge => Vec::new(),
-        };
-        let opts = HistogramOpts::new(family.name, family.help).buckets(buckets);
-        self.enter(HistogramVec::new(opts, &labels(family)), family)
+    pub(super) fn histograms(&self, family: &'static Family) -> HistogramFamily {
+        self.enter(HistogramFamily::new(family), family)
     }
 
     #[expect(clippy::panic, reason = "the table is a constant: a bad row fails the first test that makes a Metrics")]

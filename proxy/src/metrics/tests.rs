@@ -116,6 +116,17 @@ fn each_event_lands_in_its_own_series() {
 }
 
 #[test]
+fn a_bind_is_a_request_and_counted_once_however_often_it_is_rendered() {
+    let metrics = Metrics::new(&[], &[]);
+    metrics.bind(BindDecision::CacheRejected, BindResult::InvalidCredentials);
+    metrics.bind(BindDecision::Upstream, BindResult::InvalidCredentials);
+    let series = "bindproxy_requests_total{op=\"bind\",result=\"invalid_credentials\"}";
+    assert_eq!((value(&metrics, series), value(&metrics, series)), (Some(2.0), Some(2.0)));
+    metrics.bind(BindDecision::Sasl, BindResult::InvalidCredentials);
+    assert_eq!(value(&metrics, series), Some(3.0));
+}
+
+#[test]
 fn reload_replaces_the_hash_and_drops_upstreams_that_are_gone() {
     let metrics = Metrics::new(&[], &names("u", 2));
     metrics.set_config("old", 1);
@@ -148,6 +159,7 @@ fn operations_are_told_by_their_tag() {
     let told: Vec<Operation> = tags.into_iter().map(Operation::from_tag).collect();
     assert_eq!(told, Operation::ALL[..10]);
     assert_eq!(Operation::from_tag(0x61), Operation::Other);
+    assert_eq!(Operation::from_tag(0x62), Operation::Unbind);
 }
 
 /// The rendering and the table agree: same names, same kinds, labels and closed values.

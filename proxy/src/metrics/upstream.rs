@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+use super::histogram::{Histogram, HistogramFamily};
 use super::labels::{ConnectFailure, Operation, PoolState, TimedOperation, UpstreamResult};
 use super::register::Registrar;
 use super::table;
@@ -45,7 +46,7 @@ impl UpstreamMetrics {
 
     /// Enters the time from a request to its (last) answer.
     pub fn duration(&self, operation: Operation, taken: Duration) {
-        self.counters.durations[TimedOperation::from(operation) as usize].observe(taken.as_secs_f64());
+        self.counters.durations[TimedOperation::from(operation) as usize].observe(taken);
     }
 
     /// Counts a connection that did not come about.
@@ -59,7 +60,7 @@ pub(super) struct UpstreamFamilies {
     up: IntGaugeVec,
     connections: IntGaugeVec,
     requests: IntCounterVec,
-    durations: HistogramVec,
+    durations: HistogramFamily,
     connect_failures: IntCounterVec,
     failovers: IntCounterVec,
 }
@@ -129,7 +130,7 @@ impl UpstreamFamilies {
             }
         }
         for op in TimedOperation::LABELS {
-            let _ = self.durations.remove_label_values(&[upstream, op]);
+            self.durations.remove_label_values(&[upstream, op]);
         }
         for reason in ConnectFailure::LABELS {
             let _ = self.connect_failures.remove_label_values(&[upstream, reason]);
