@@ -11,7 +11,7 @@ use crate::clock::Tick;
 use crate::codec::bind_request::{Authentication, BindRequest};
 use crate::codec::oid;
 use crate::core::HeldLease;
-use crate::metrics::{BindDecision, BindResult, Operation, RequestResult};
+use crate::metrics::{BindDecision, BindResult};
 
 /// What is to become of a bind.
 pub enum BindPlan {
@@ -147,19 +147,9 @@ impl Session {
         }
     }
 
-    /// Counts a bind that was answered, as a decision and as a request.
+    /// Counts a bind that was answered; the metrics show it among the requests too.
     pub(super) fn count_bind(&self, decision: BindDecision, result: BindResult) {
-        let metrics = &self.core.shared.metrics;
-        metrics.bind(decision, result);
-        metrics.request(
-            Operation::Bind,
-            match result {
-                BindResult::Success => RequestResult::Success,
-                BindResult::InvalidCredentials => RequestResult::InvalidCredentials,
-                BindResult::Other => RequestResult::Other,
-                BindResult::Error => RequestResult::Error,
-            },
-        );
+        self.core.shared.metrics.bind(decision, result);
     }
 
     /// Counts a bind that was answered from the cache, which the directory would have counted as

@@ -284,11 +284,8 @@ impl Session {
         let anonymous = bind_request::parse(request, peek)
             .is_ok_and(|bind| matches!(bind.authentication, Authentication::Simple([])));
         let decision = if anonymous { BindDecision::Anonymous } else { BindDecision::Upstream };
-        let result = match answer.verdict.as_ref().map(Verdict::code) {
-            Some(code::SUCCESS) => BindResult::Success,
-            Some(code::INVALID_CREDENTIALS) => BindResult::InvalidCredentials,
-            Some(_) | None => BindResult::Other,
-        };
+        let verdict = answer.verdict.as_ref();
+        let result = verdict.map_or(BindResult::Other, |verdict| BindResult::from_code(verdict.code()));
         if answer.verdict.as_ref().is_some_and(shows_lock) {
             self.core.shared.metrics.upstream_lockout_seen();
         }
@@ -419,9 +416,5 @@ fn shows_lock(verdict: &Verdict) -> bool {
 }
 
 fn upstream_result(verdict: Option<&Verdict>) -> UpstreamResult {
-    match verdict.map(Verdict::code) {
-        Some(code::SUCCESS) => UpstreamResult::Success,
-        Some(code::INVALID_CREDENTIALS) => UpstreamResult::InvalidCredentials,
-        Some(_) | None => UpstreamResult::Other,
-    }
+    verdict.map_or(UpstreamResult::Other, |verdict| UpstreamResult::from_code(verdict.code()))
 }

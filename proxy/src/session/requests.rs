@@ -7,7 +7,7 @@ use crate::clock::Tick;
 use crate::codec::extended::{self, ExtendedRequest};
 use crate::codec::frame::{self, Peek};
 use crate::codec::{bind_request, build, element, modify, oid, op};
-use crate::metrics::{BindDecision, CloseReason, Operation};
+use crate::metrics::{BindDecision, CloseReason, Operation, RequestResult, UpstreamResult};
 
 /// What was taken.
 #[derive(Debug)]
@@ -71,8 +71,12 @@ impl Session {
         }
         match peek.op {
             op::BIND_REQUEST => self.take_bind(request, peek, now, to_client),
-            op::UNBIND_REQUEST | op::UNBIND_REQUEST_CONSTRUCTED => Handled::Ends(Step::Closed(CloseReason::Client)),
+            op::UNBIND_REQUEST | op::UNBIND_REQUEST_CONSTRUCTED => {
+                self.core.shared.metrics.request(Operation::Unbind, RequestResult::Success);
+                Handled::Ends(Step::Closed(CloseReason::Client))
+            }
             op::ABANDON_REQUEST => {
+                self.core.shared.metrics.request(Operation::Abandon, RequestResult::Success);
                 self.take_abandon(request, peek, to_upstream);
                 Handled::Done
             }
@@ -188,7 +192,8 @@ impl Session {
             if let Some(connection) = &mut self.attached {
                 connection.reusable = false;
                 connection.backlog.extend_from_slice(&build::abandon(ABANDON_MESSAGE_ID, operation.message_id));
-                connection.target.metrics.request(Operation::Extended, crate::metrics::UpstreamResult::Timeout);
+                connection.target.metrics.request(Operation::Extended, UpstreamResult::Timeout);
+                self.core.shared.metrics.request(Operation::Extended, RequestResult::Error);
             }
         }
     }

@@ -103,11 +103,8 @@ impl Session {
         let code = result::code_of(message, peek);
         if let Some(connection) = &self.attached {
             let kind = Operation::from_tag(operation.request);
-            let (upstream, client) = if code == Some(code::SUCCESS) {
-                (UpstreamResult::Success, RequestResult::Success)
-            } else {
-                (UpstreamResult::Other, RequestResult::Other)
-            };
+            let upstream = code.map_or(UpstreamResult::Other, UpstreamResult::from_code);
+            let client = code.map_or(RequestResult::Other, RequestResult::from_code);
             let taken = now.since(operation.since);
             connection.target.metrics.request(kind, upstream);
             connection.target.metrics.duration(kind, taken);
