@@ -1,5 +1,8 @@
 //! The admin address over real connections: every path, who may ask, limits, and the commands.
 
+#![expect(clippy::expect_used, reason = "a helper of a test that cannot go on ends the test")]
+#![expect(clippy::disallowed_methods, reason = "deadlines of a real server are measured in real time")]
+
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
