@@ -174,7 +174,6 @@ impl Session {
         self.sasl_in_progress = result == Some(code::SASL_BIND_IN_PROGRESS);
         let success = result == Some(code::SUCCESS);
         if let Some(connection) = &mut self.attached {
-            connection.anonymous = !success && !self.sasl_in_progress;
             connection.reusable &= !success && !self.sasl_in_progress;
         }
         let outcome = if success { BindResult::Success } else { BindResult::Other };
@@ -217,6 +216,11 @@ impl Session {
         };
         // Whoever it was before, from here on it is whoever the answer says.
         connection.anonymous = false;
+        if bind_request::parse(request, peek).is_ok_and(|bind| bind.version != 3) {
+            // 389 DS keeps the version with the connection, and refuses the controls of the next
+            // session's bind after one of version 2.
+            connection.reusable = false;
+        }
         let (adds, timeout) = core
             .with_settings(|settings| (settings.adds_password_policy(&connection.target), settings.request_timeout));
         let extended = if adds { with_password_policy(request, peek) } else { None };
@@ -264,6 +268,10 @@ impl Session {
     }
 
     /// Who the session and its connection are after the directory's answer.
+    ///
+    /// A failed bind makes a session anonymous (RFC 4511 section 4.2.1), but its connection not
+    /// always: Samba goes on as whoever was bound before, and OpenLDAP 2.5 as the user whose expired
+    /// password it has just refused. Only a successful anonymous bind ends an identity for certain.
     fn enter_identity(&mut self, request: &[u8], peek: &Peek, answer: &Answer) {
         let success = answer.verdict.as_ref().is_some_and(|verdict| verdict.code() == code::SUCCESS);
         let bind = bind_request::parse(request, peek).ok();
@@ -271,7 +279,7 @@ impl Session {
             .as_ref()
             .is_none_or(|bind| !bind.name.is_empty() && !matches!(bind.authentication, Authentication::Simple([])));
         if let Some(connection) = &mut self.attached {
-            connection.anonymous = answer.verdict.is_some() && !(success && claimed);
+            connection.anonymous = success && !claimed;
         }
         self.identity = match bind {
             Some(bind) if success && claimed => Identity::Bound(bind.name.into()),
@@ -310,10 +318,10 @@ impl Session {
         );
     }
 
-    /// An anonymous session with nothing outstanding holds no connection after a bind.
+    /// An anonymous session holds no connection after a bind: the one that the bind was sent on may
+    /// still be somebody, and is made anonymous before it is lent for anything but a bind.
     fn release_if_anonymous(&mut self) {
-        let idle = self.operations.is_empty() && !self.sasl_in_progress;
-        if idle && self.attached.as_ref().is_some_and(|connection| connection.anonymous) {
+        if self.identity == Identity::Anonymous && !self.sasl_in_progress {
             self.detach();
         }
     }

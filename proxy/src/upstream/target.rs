@@ -76,7 +76,9 @@ pub struct TargetState {
     pub permits: Arc<Permits>,
     health: Mutex<Health>,
     up: AtomicBool,
-    /// Whether the rootDSE lists the password policy control.
+    /// Whether the rootDSE lists the password policy control. True until it was read: a server that
+    /// does not know the control ignores it, and a bind without it may hide that the account is
+    /// locked or its password expired.
     password_policy: AtomicBool,
     idle_limit: Mutex<IdleLimit>,
     last_error: Mutex<Option<String>>,
@@ -92,7 +94,7 @@ impl TargetState {
             permits: Permits::new(max_connections),
             health: Mutex::new(Health::default()),
             up: AtomicBool::new(true),
-            password_policy: AtomicBool::new(false),
+            password_policy: AtomicBool::new(true),
             idle_limit: Mutex::new(IdleLimit::default()),
             last_error: Mutex::new(None),
             turn: AtomicU64::new(0),
@@ -105,7 +107,7 @@ impl TargetState {
         self.up.load(Ordering::Relaxed)
     }
 
-    /// Whether the rootDSE lists the password policy control.
+    /// Whether the rootDSE lists the password policy control, as far as is known.
     #[must_use]
     pub fn supports_password_policy(&self) -> bool {
         self.password_policy.load(Ordering::Relaxed)

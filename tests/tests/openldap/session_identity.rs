@@ -1,7 +1,7 @@
 //! What a connection is allowed to do is decided by its last bind, however that was answered.
 
 use bindproxy_tests::proxy::Configuration;
-use bindproxy_tests::request::{self, Scope};
+use bindproxy_tests::request::{self, Change, Scope};
 use bindproxy_tests::slapd::{PEOPLE, SUFFIX, Slapd};
 use bindproxy_tests::stale_device::login;
 
@@ -113,5 +113,27 @@ fn operations_outstanding_before_a_bind_are_answered() {
         let answers: Vec<_> = (0..3).map(|_| connection.frame()).collect();
         let ids: Vec<u32> = answers.iter().map(bindproxy_tests::ldap::Frame::message_id).collect();
         assert_eq!(ids, [first, first, second], "{answers:?}");
+    }
+}
+
+/// OpenLDAP 2.5 refuses an expired password with 49 and goes on as its owner. Nobody gets that
+/// identity through the proxy: neither the client that was refused nor the next one.
+#[test]
+fn a_refused_expired_password_gives_no_identity() {
+    let Some(slapd) = Slapd::shared() else { return };
+    let dn = slapd.add_user("identity-expired", "right");
+    slapd.modify(&dn, &[(Change::Replace, "pwdChangedTime", &[b"20200101000000Z"])]);
+    let mut direct = slapd.endpoint().connect();
+    assert_eq!(direct.bind(&dn, "right"), 49);
+    println!("directly, after the refusal: {:?}", direct.who_am_i());
+
+    let proxy = Configuration::in_front_of(&slapd.endpoint()).section("upstreamPolicy", "maxConnections: 1").start();
+    for _ in 0..2 {
+        let mut refused = proxy.endpoint().connect();
+        assert_eq!(refused.bind(&dn, "right"), 49);
+        assert_eq!(refused.who_am_i(), "");
+        assert_eq!(refused.bind(&dn, "right"), 49);
+        drop(refused);
+        assert_eq!(proxy.endpoint().connect().who_am_i(), "");
     }
 }

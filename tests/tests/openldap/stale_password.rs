@@ -118,7 +118,7 @@ fn what_the_proxy_prevented_is_counted() {
     let from_cache = proxy.metric("bindproxy_binds_total", &[("result", "invalid_credentials")]) - forwarded;
     assert_eq!((forwarded, from_cache), (1.0, 19.0));
     assert_eq!(proxy.metric("bindproxy_lockout_attempts_prevented_total", &[]), 19.0);
-    assert_eq!(proxy.metric("bindproxy_cache_entries", &[]), 1.0);
+    proxy.wait_for_metric("bindproxy_cache_entries", &[], 1.0);
     let to_upstream = [("upstream", "directory"), ("op", "bind"), ("result", "invalid_credentials")];
     assert_eq!(proxy.metric("bindproxy_upstream_requests_total", &to_upstream), 1.0);
 }

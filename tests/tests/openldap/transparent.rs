@@ -52,6 +52,11 @@ fn everything() -> Vec<u8> {
     request::present("objectClass")
 }
 
+/// One bind with these controls on a fresh connection.
+fn refusal_scene<'a>(name: &'a str, operation: Vec<u8>, controls: Vec<Vec<u8>>) -> Scene<'a> {
+    (name, Box::new(move |connection| vec![connection.ask_with(&operation, &controls)]))
+}
+
 /// One bind with these controls on a fresh connection, and who one is then.
 fn bind_scene<'a>(name: &'a str, operation: Vec<u8>, controls: Vec<Vec<u8>>) -> Scene<'a> {
     (
@@ -94,8 +99,8 @@ fn binds() {
         bind_scene("wrong again, policy asked for", request::bind(&Slapd::dn("binds-pp"), "wrong"), policy()),
         bind_scene("must change", request::bind(&must_change, "right"), vec![]),
         bind_scene("must change, policy asked for", request::bind(&must_change, "right"), policy()),
-        bind_scene("expired", request::bind(&expired, "right"), vec![]),
-        bind_scene("expired, policy asked for", request::bind(&expired, "right"), policy()),
+        refusal_scene("expired", request::bind(&expired, "right"), vec![]),
+        refusal_scene("expired, policy asked for", request::bind(&expired, "right"), policy()),
         bind_scene("anonymous", request::bind("", ""), vec![]),
         bind_scene("anonymous, policy asked for", request::bind("", ""), policy()),
         bind_scene("no password", request::bind(&dn, ""), vec![]),
