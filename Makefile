@@ -24,6 +24,7 @@ check: ## formatting, lints, documentation, dependency policy
 	@.ci/need cargo cc
 	@$(TIMED) "lock file is current" cargo fetch --locked
 	@$(TIMED) "cargo fmt" cargo fmt --all --check
+	@$(TIMED) "cargo fmt of the fuzz targets" cargo fmt --manifest-path proxy/fuzz/Cargo.toml --check
 	@$(TIMED) "cargo clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(TIMED) "cargo doc" cargo doc --locked --workspace --no-deps
 	@$(TIMED) "install cargo-deny" .ci/need cargo-deny

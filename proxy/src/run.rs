@@ -1,6 +1,6 @@
 //! `bindproxy run`: start, obey signals, drain.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub enum RunError {
 ///
 /// # Errors
 /// [`RunError`].
-pub fn run(path: &PathBuf, workers: Option<usize>, log: Option<LogHandle>) -> Result<(), RunError> {
+pub fn run(path: &Path, workers: Option<usize>, log: Option<LogHandle>) -> Result<(), RunError> {
     let loaded = config::load(path)?;
     if let Some(log) = &log {
         log.set_level(loaded.config.logging.level);

@@ -1,7 +1,7 @@
 //! The admin address over real connections: every path, who may ask, limits, and the commands.
 
-#![expect(clippy::expect_used, reason = "a helper of a test that cannot go on ends the test")]
-#![expect(clippy::disallowed_methods, reason = "deadlines of a real server are measured in real time")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(clippy::disallowed_methods, reason = "limits are measured in real time, over real connections")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

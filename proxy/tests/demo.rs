@@ -13,10 +13,12 @@ use bindproxy::config::Config;
 use bindproxy::demo::client::Client;
 use bindproxy::demo::{DemoError, Options, StartedProxy, run, run_until};
 use tokio::net::TcpListener;
+#[allow(clippy::disallowed_types, reason = "the stand-in for the proxy asks one bind after the other on purpose")]
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 /// Failed binds by name and password.
+#[allow(clippy::disallowed_types, reason = "as above")]
 type Remembered = Arc<Mutex<HashMap<(Vec<u8>, Vec<u8>), u32>>>;
 
 async fn relay(tcp: tokio::net::TcpStream, upstream: SocketAddr, cache: Option<Remembered>) {

@@ -51,7 +51,7 @@ struct Greeted {
 pub fn start(core: &Rc<Core>, accepted: Accepted) {
     let Accepted { socket, listener, admitted } = accepted;
     listener.metrics.active.inc();
-    let mut guest = Guest { core: core.clone(), listener, admitted: admitted };
+    let mut guest = Guest { core: core.clone(), listener, admitted };
     // A panic of this task ends this connection alone: the runtime catches it at the task.
     tokio::task::spawn_local(async move {
         let deadline = guest.core.with_settings(|settings| settings.config.limits.handshake_timeout_seconds.duration());

@@ -61,7 +61,7 @@ impl Health {
         None
     }
 
-    /// Whether a client may try this upstream although it is down: one per [`PROBE_INTERVAL`].
+    /// Whether a client may try this upstream although it is down: one per `PROBE_INTERVAL`.
     pub fn may_probe(&mut self, now: Tick) -> bool {
         let due = self.last_probe.is_none_or(|last| now.since(last) >= PROBE_INTERVAL);
         if due {

@@ -239,11 +239,12 @@ impl Pool {
         need: Need,
         limit: Duration,
     ) -> Option<UpstreamConnection> {
-        if need == Need::Anonymous && !connection.anonymous {
-            if let Err(error) = connection.reset_identity(limit).await {
-                tracing::debug!(upstream = %connection.target.name, %error, "cannot reset the identity of a connection");
-                return None;
-            }
+        if need == Need::Anonymous
+            && !connection.anonymous
+            && let Err(error) = connection.reset_identity(limit).await
+        {
+            tracing::debug!(upstream = %connection.target.name, %error, "cannot reset the identity of a connection");
+            return None;
         }
         Some(connection)
     }
