@@ -4,7 +4,7 @@
 
 use bindproxy_tests::simulation::{Report, run};
 
-const SEEDS: u64 = 3000;
+const SEEDS: u64 = 2000;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("the variable is a number"))

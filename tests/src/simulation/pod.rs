@@ -161,7 +161,7 @@ impl Simulation {
                 // Passwords 0 to 4: 0 is the right one at first, others may become it.
                 let stale = self.random.random_bool(0.7);
                 let password = stale.then(|| self.random.random_range(0..5));
-                let every = self.duration / self.random.random_range(8..80);
+                let every = self.duration / self.random.random_range(8..50);
                 let at_once = if self.random.random_bool(0.3) { self.random.random_range(2..9) } else { 1 };
                 self.clients.push(Client { name, password, every: every.max(50), at_once });
             }
