@@ -3,6 +3,8 @@
 mod bounds;
 mod leases;
 mod lives;
+mod model;
+mod names;
 mod purges;
 mod rotation;
 mod world;
