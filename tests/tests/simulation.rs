@@ -2,6 +2,8 @@
 //!
 //! `BINDPROXY_SIMULATION_SEED=N` replays one run; `BINDPROXY_SIMULATION_SEEDS=N` runs that many.
 
+#![allow(clippy::expect_used, reason = "a test says by panicking what went wrong")]
+
 use bindproxy_tests::simulation::{Report, run};
 
 const SEEDS: u64 = 2000;

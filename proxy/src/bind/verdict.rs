@@ -222,7 +222,7 @@ pub(super) mod tests {
             let parsed = result::parse(&out, &peek).unwrap();
             parsed.controls.iter().map(|control| control.whole.to_vec()).collect::<Vec<_>>()
         };
-        assert_eq!(controls(false), [other.clone()]);
+        assert_eq!(controls(false), std::slice::from_ref(&other));
         assert_eq!(controls(true), [other, policy]);
     }
 

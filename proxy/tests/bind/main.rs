@@ -1,5 +1,7 @@
 //! The rules of the failed-bind store, through its public face.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says by panicking what went wrong")]
+
 mod bounds;
 mod leases;
 mod lives;

@@ -410,7 +410,10 @@ impl Simulation {
     fn credential(&mut self, pair: Pair) -> Credential {
         let Self { credentials, guard, .. } = self;
         *credentials.entry(pair).or_insert_with(|| {
-            guard.credential(spelling(pair.0, pair.1 % 2 == 0).as_bytes(), format!("password {}", pair.1).as_bytes())
+            guard.credential(
+                spelling(pair.0, pair.1.is_multiple_of(2)).as_bytes(),
+                format!("password {}", pair.1).as_bytes(),
+            )
         })
     }
 
