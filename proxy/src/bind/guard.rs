@@ -150,7 +150,8 @@ impl<W> Guard<W> {
         self.policy.store(Arc::new(policy));
     }
 
-    /// Replaces the bound. What is over a lower one goes with the next sweeps.
+    /// Replaces the bound. What is over a lower one goes with the next sweeps. The number of shards
+    /// stays, so a store that was made tiny and is to be huge is better made anew.
     pub fn set_max_entries(&self, max_entries: u32) {
         let quota = max_entries as usize / self.shards.len();
         for shard in &self.shards {

@@ -2,7 +2,7 @@
 //!
 //! 49 is not "wrong password": locked, expired and disabled accounts answer 49 to the right
 //! password too, and a refusal that outlives the lock is worse than one more attempt. So only
-//! what [`TABLE`] lists is cached; everything else passes.
+//! what `TABLE` lists is cached; everything else passes.
 
 use crate::codec::code;
 use crate::config::{VerdictAction, VerdictPreset, VerdictRule, Verdicts};

@@ -9,4 +9,5 @@ mod model;
 mod names;
 mod purges;
 mod rotation;
+mod threads;
 mod world;
