@@ -222,6 +222,13 @@ impl Oracle {
         known.last_good = None;
     }
 
+    /// Somebody asked for it: failures are forgotten, the last good password is not.
+    pub(super) fn flushed(&mut self, name: usize, now: Tick) {
+        self.beliefs.retain(|pair, _| pair.0 != name);
+        self.disturbed_names[name] = true;
+        self.names[name].purged = Some(now);
+    }
+
     /// I1 over the whole run, by the directory's own count: where nothing but time let a wrong
     /// password through, it came no oftener than the lives of its entries have room for.
     pub(super) fn totals(&self, duration: Duration) -> Result<(), String> {

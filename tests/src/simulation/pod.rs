@@ -5,8 +5,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use bindproxy::bind::{
-    Class, Credential, Decision, Effect, Guard, HashKey, Keys, Lease, NotRecorded, Outcome, Policy, Release, Source,
-    Verdict, VerdictRules,
+    Class, Credential, Decision, Effect, FlushScope, Guard, HashKey, Keys, Lease, NotRecorded, Outcome, Policy,
+    Release, Source, Verdict, VerdictRules,
 };
 use bindproxy::clock::Tick;
 use bindproxy::codec::{build, frame};
@@ -52,6 +52,12 @@ enum Event {
     Unlock {
         name: usize,
     },
+    /// An administrator flushes a name at the proxy.
+    Flush {
+        name: usize,
+    },
+    /// The cluster gets a new hashing key; the one before stays accepted.
+    Rotate,
     /// The directory goes down or comes back.
     Outage {
         down: bool,
@@ -83,6 +89,7 @@ pub(super) struct Simulation {
     events: HashMap<u64, Event>,
     numbers: u64,
     guard: Guard<u64>,
+    lives: Lives,
     directory: Directory,
     oracle: Oracle,
     clients: Vec<Client>,
@@ -119,13 +126,6 @@ impl Simulation {
         let settings = Settings { kind, threshold: random.random_range(3..11), lock };
         let names = random.random_range(1..4);
         let directory = Directory::new(settings, names);
-        let policy = Policy {
-            ttl: lives.ttl,
-            max_ttl: lives.max_ttl,
-            first_ttl: lives.first_ttl,
-            rules: VerdictRules::new(&Verdicts::default()),
-            keys: Keys::new(&HashKey::from_bytes([3; 32]), None, true),
-        };
         let verdicts = [Check::Right, Check::Wrong, Check::Locked].map(|check| verdict(directory.words(check)));
         let mut simulation = Self {
             seed,
@@ -134,7 +134,8 @@ impl Simulation {
             queue: BinaryHeap::new(),
             events: HashMap::new(),
             numbers: 0,
-            guard: Guard::new(2048, policy),
+            guard: Guard::new(2048, policy(lives, 3, None)),
+            lives,
             oracle: Oracle::new(lives, names),
             clients: Vec::new(),
             leases: HashMap::new(),
@@ -178,6 +179,14 @@ impl Simulation {
         for client in 0..self.clients.len() {
             let at = self.random.random_range(0..self.clients[client].every);
             self.after(at, Event::Present { client });
+        }
+        if self.random.random_bool(0.2) {
+            let (name, at) = (self.random.random_range(0..names), self.random.random_range(0..self.duration));
+            self.after(at, Event::Flush { name });
+        }
+        if self.random.random_bool(0.2) {
+            let at = self.random.random_range(0..self.duration);
+            self.after(at, Event::Rotate);
         }
         if self.faulty && self.random.random_bool(0.5) {
             let at = self.random.random_range(0..self.duration);
@@ -244,6 +253,16 @@ impl Simulation {
             }
             Event::Unlock { name } => {
                 self.directory.unlock(name);
+                Ok(())
+            }
+            Event::Flush { name } => {
+                self.oracle.flushed(name, self.now);
+                let _ = self.guard.flush(FlushScope::Name(spelling(name, false).as_bytes()), self.now);
+                Ok(())
+            }
+            Event::Rotate => {
+                self.guard.set_policy(policy(self.lives, 4, Some(3)));
+                self.credentials.clear();
                 Ok(())
             }
             Event::Outage { down } => {
@@ -426,6 +445,18 @@ impl Simulation {
         let number = self.number();
         self.queue.push(Reverse((self.now.after(Duration::from_millis(milliseconds)), number)));
         self.events.insert(number, event);
+    }
+}
+
+/// The policy with the hashing keys of these two generations.
+fn policy(lives: Lives, current: u8, previous: Option<u8>) -> Policy {
+    let key = |octet| HashKey::from_bytes([octet; 32]);
+    Policy {
+        ttl: lives.ttl,
+        max_ttl: lives.max_ttl,
+        first_ttl: lives.first_ttl,
+        rules: VerdictRules::new(&Verdicts::default()),
+        keys: Keys::new(&key(current), previous.map(key).as_ref(), true),
     }
 }
 
