@@ -27,6 +27,8 @@ fn spellings_of_one_dn() {
     assert!(same("cn=a\\+b", "cn=a\\2bb"));
     assert!(same("cn=a\\=b", "cn=a=b"));
     assert!(same("cn=\\#a", "cn=\\23a"));
+    assert!(same("cn=a\\20b", "cn=a b"));
+    assert!(same(r"cn=a\20\20 ,o=x", r"cn=a \ ,o=x"));
     assert!(same("cn=caf\u{e9}", "cn=caf\\c3\\a9"));
     assert!(same("cn=a+uid=b,o=x", "UID=b + CN=a,o=x"));
     assert!(same("uid=#0405616C", "uid=#0405616c"));
@@ -154,8 +156,9 @@ fn write(dn: &Dn, choices: &[u8]) -> Vec<u8> {
                 let edge = at == 0 || at + 1 == value.len();
                 let octet = if choose(2) == 0 { octet } else { flip_case(octet) };
                 match octet {
-                    // Inner spaces must be written in one way: the other one stays apart.
-                    b' ' if edge => out.extend_from_slice(if choose(2) == 0 { b"\\ " } else { b"\\20" }),
+                    b' ' if edge || choose(3) == 0 => {
+                        out.extend_from_slice(if choose(2) == 0 { b"\\ " } else { b"\\20" })
+                    }
                     b' ' => out.push(b' '),
                     b'#' if at == 0 => out.extend_from_slice(if choose(2) == 0 { b"\\#" } else { b"\\23" }),
                     b',' | b'+' | b'\\' | b'"' | b';' | b'<' | b'>' if choose(2) == 0 => out.extend([b'\\', octet]),
