@@ -26,6 +26,7 @@ pub mod reaper;
 pub mod request;
 pub mod samba;
 pub mod scratch;
+pub mod simulation;
 pub mod slapd;
 pub mod stale_device;
 pub mod wait;

@@ -152,7 +152,8 @@ impl<W> Guard<W> {
         self.policy.store(Arc::new(policy));
     }
 
-    /// Replaces the bound. What is over a lower one goes with the next sweeps.
+    /// Replaces the bound. What is over a lower one goes with the next sweeps. The number of shards
+    /// stays, so a store that was made tiny and is to be huge is better made anew.
     pub fn set_max_entries(&self, max_entries: u32) {
         let quota = max_entries as usize / self.shards.len();
         for shard in &self.shards {
@@ -196,7 +197,7 @@ impl<W> Guard<W> {
         let class = policy.rules.classify(&verdict);
         let inherited = match (class, lease.credential.previous) {
             (Class::NotAboutPassword, _) | (_, None) => Inherited::default(),
-            (_, Some((name, digest))) => self.shard(&name).give_up(&name, &digest, class, &lives, now),
+            (_, Some((name, digest))) => self.shard(&name).give_up(&name, &digest, lease.sent_at, class, &lives, now),
         };
         let wrong = matches!(class, Class::WrongPassword | Class::WrongPasswordShort);
         let interned = wrong.then(|| self.verdicts.lock().intern(&verdict));
@@ -212,6 +213,11 @@ impl<W> Guard<W> {
             None => Vec::new(),
         };
         let released = shard.release(&lease, &verdict, class == Class::Success, now);
+        drop(shard);
+        let others_purged = effects.iter().any(|effect| matches!(effect, Effect::Purged { .. }));
+        if let (true, Some((name, digest))) = (others_purged, lease.credential.previous) {
+            self.shard(&name).purge_others(&name, &digest, now);
+        }
         Settled { class: Some(class), released, effects }
     }
 

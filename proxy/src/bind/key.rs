@@ -142,8 +142,8 @@ impl Keys {
     #[must_use]
     pub fn name_keys(&self, name: &[u8]) -> NameKeys {
         self.with_folded(name, |name| NameKeys {
-            current: truncate(&self.current.name_hash(name)),
-            previous: self.previous.as_ref().map(|generation| truncate(&generation.name_hash(name))),
+            current: NameKey(first_half(&self.current.name_hash(name))),
+            previous: self.previous.as_ref().map(|generation| NameKey(first_half(&generation.name_hash(name)))),
         })
     }
 
@@ -174,9 +174,9 @@ impl Generation {
     fn credential(&self, name: &[u8], password: &[u8]) -> (NameKey, Digest) {
         let name = self.name_hash(name);
         let mut digest = hash_parts(&self.digests, &name, password);
-        let Digest(kept) = Digest(first_half(&digest));
+        let kept = Digest(first_half(&digest));
         digest.zeroize();
-        (truncate(&name), Digest(kept))
+        (NameKey(first_half(&name)), kept)
     }
 }
 
@@ -201,10 +201,6 @@ fn hash_parts(key: &[u8; 32], prefix: &[u8], part: &[u8]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(prefix).update(&length).update(part);
     *hasher.finalize().as_bytes()
-}
-
-fn truncate(hash: &[u8; 32]) -> NameKey {
-    NameKey(first_half(hash))
 }
 
 fn first_half(hash: &[u8; 32]) -> [u8; 16] {

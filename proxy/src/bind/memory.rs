@@ -125,15 +125,17 @@ impl Memory {
     }
 
     /// Whether the name's other entries may be purged because its last good digest failed: once
-    /// in `ttl`. Remembers the purge if so.
-    pub(super) fn purge_others(&mut self, name: &NameKey, ttl: Duration, now: Tick) -> bool {
-        let Some(known) = self.get_or_insert(name) else { return true };
-        if known.others_purged.within(ttl, now) {
-            return false;
+    /// in `ttl`.
+    pub(super) fn may_purge_others(&self, name: &NameKey, ttl: Duration, now: Tick) -> bool {
+        self.get(name).is_none_or(|known| !known.others_purged.within(ttl, now))
+    }
+
+    /// Remembers that they were.
+    pub(super) fn others_purged(&mut self, name: &NameKey, now: Tick) {
+        self.purged(name, now);
+        if let Some(known) = self.get_mut(name) {
+            known.others_purged = Past::at(now);
         }
-        known.others_purged = Past::at(now);
-        known.purged = Past::at(now);
-        true
     }
 
     /// Looks at the next `slots` slots and frees those whose facts are all older than `max_ttl`,

@@ -3,8 +3,9 @@
 //! Pure: no task, no clock, no randomness. [`Guard`] is the one type that the shell talks to:
 //! [`Guard::decide`] before a bind is forwarded and [`Guard::settle`] when its outcome is known.
 //! What a verdict means stands in [`rules`], how names and passwords become keys in [`key`] and
-//! [`name`], how long an entry lives in `life`, what is stored in `entries` (failed binds)
-//! and `memory` (what is remembered of a name besides).
+//! [`name`], how long an entry lives in `life`, what is stored in `entries` (failed binds) and
+//! `memory` (what is remembered of a name besides), who makes room in `eviction`, attempts that
+//! are under way in `flight`, and every step over them in `shard`.
 
 mod effect;
 mod entries;

@@ -5,7 +5,7 @@
 //! parts of a multi-valued RDN. Anything else (user@domain, DOMAIN\user, `<GUID=...>`) is folded
 //! in ASCII case. Names that stay apart cost an attempt more; names that are merged could refuse
 //! somebody's right password. So attribute aliases, `;` as separator, quoted values, `#` values
-//! and inner spaces stay as they are: directories differ about them.
+//! and the number of inner spaces stay as they are: directories differ about them.
 //!
 //! The result is a DN again, in one canonical spelling, so that folding it changes nothing.
 
@@ -137,33 +137,42 @@ fn fold_value(rest: &mut &[u8], out: &mut FoldedName) -> Option<Option<u8>> {
     if rest.first() == Some(&b'#') {
         return fold_hex_value(rest, out);
     }
-    // The length that remains when unescaped spaces at the end are taken away.
-    let mut keep = start;
+    // The length that remains when unescaped spaces at the end are taken away, and whether what
+    // remains ends in a space that was escaped but does not stand so in `out`.
+    let (mut keep, mut bare_space) = (start, false);
     loop {
-        let Some((&octet, after)) = rest.split_first() else {
+        let next = rest.split_first();
+        let Some((&octet, after)) = next.filter(|&(octet, _)| !matches!(octet, b',' | b'+')) else {
             out.truncate(keep);
-            return Some(None);
+            if bare_space {
+                out.truncate(keep - 1);
+                out.push_escaped(b' ');
+            }
+            let separator = next.map(|(&octet, after)| {
+                *rest = after;
+                octet
+            });
+            return Some(separator);
         };
         *rest = after;
         match octet {
-            b',' | b'+' => {
-                out.truncate(keep);
-                return Some(Some(octet));
-            }
             // Quotes and semicolons separate in older grammars; a bare NUL is in none.
             b'"' | b';' | b'<' | b'>' | 0 => return None,
             b' ' => out.push(b' '),
             b'\\' => {
                 let value = unescape(rest)?.to_ascii_lowercase();
-                if must_escape(value) || value == b' ' || (value == b'#' && out.len() == start) {
+                let first = out.len() == start;
+                if must_escape(value) || (first && matches!(value, b' ' | b'#')) {
                     out.push_escaped(value);
                 } else {
                     out.push(value);
                 }
+                bare_space = value == b' ' && !first;
                 keep = out.len();
             }
             other => {
                 out.push(other.to_ascii_lowercase());
+                bare_space = false;
                 keep = out.len();
             }
         }

@@ -31,7 +31,9 @@ pub(super) struct Shard<W> {
 pub(super) struct Inherited {
     level: Option<u8>,
     last_good: bool,
-    pub(super) removed: bool,
+    removed: bool,
+    /// A purge or a success that is known under that key makes the verdict worthless.
+    late: bool,
 }
 
 impl<W> Shard<W> {
@@ -100,7 +102,7 @@ impl<W> Shard<W> {
         now: Tick,
     ) -> Vec<Effect> {
         let Credential { name, digest, previous: _ } = lease.credential;
-        if self.memory.is_late(&name, &digest, lease.sent_at) {
+        if inherited.late || self.memory.is_late(&name, &digest, lease.sent_at) {
             return vec![Effect::NotRecorded { name, reason: NotRecorded::Late }];
         }
         let stored = self.entries.stored(&name, &digest, lives.max_ttl, now);
@@ -124,9 +126,8 @@ impl<W> Shard<W> {
         let mut effects = vec![Effect::Learned { name, digest, verdict: Arc::clone(verdict), life, level }];
         if last_good {
             self.memory.forget_last_good(&name);
-            if self.memory.purge_others(&name, lives.ttl, now) {
-                let removed = self.entries.expire(&name, &digest, now);
-                self.flights.close(Some(&name), Some(&digest));
+            if self.memory.may_purge_others(&name, lives.ttl, now) {
+                let removed = self.purge_others(&name, &digest, now);
                 effects.push(Effect::Purged {
                     name: Some(name),
                     except: Some(digest),
@@ -137,6 +138,13 @@ impl<W> Shard<W> {
             }
         }
         effects
+    }
+
+    /// Gives the name's other passwords another chance. Returns how many entries lived.
+    pub(super) fn purge_others(&mut self, name: &NameKey, digest: &Digest, now: Tick) -> usize {
+        self.memory.others_purged(name, now);
+        self.flights.close(Some(name), Some(digest));
+        self.entries.expire(name, digest, now)
     }
 
     /// Learns that the password of `lease` is right.
@@ -158,28 +166,32 @@ impl<W> Shard<W> {
     }
 
     /// Gives up what is known of a digest under the previous key, for what will be known of it
-    /// under the current one. If it was the last good one and failed, the name's other entries under
-    /// the previous key end as well.
+    /// under the current one.
     pub(super) fn give_up(
         &mut self,
         name: &NameKey,
         digest: &Digest,
+        sent_at: Tick,
         class: Class,
         lives: &Lives,
         now: Tick,
     ) -> Inherited {
+        let wrong = matches!(class, Class::WrongPassword | Class::WrongPasswordShort);
+        let late = self.memory.is_late(name, digest, sent_at);
+        if wrong && late {
+            return Inherited { late, ..Inherited::default() };
+        }
         let level = self.entries.stored(name, digest, lives.max_ttl, now).map(|stored| stored.level);
         let removed = self.entries.remove(name, digest).is_some_and(|stored| stored.live);
-        let wrong = matches!(class, Class::WrongPassword | Class::WrongPasswordShort);
         let last_good = wrong && self.memory.is_last_good(name, digest);
+        if class == Class::Success {
+            // For a failure of the same password that was asked before the rotation.
+            self.memory.succeeded(name, *digest, now);
+        }
         if last_good || class == Class::Success {
             self.memory.forget_last_good(name);
         }
-        if last_good && self.memory.purge_others(name, lives.ttl, now) {
-            self.entries.expire(name, digest, now);
-            self.flights.close(Some(name), Some(digest));
-        }
-        Inherited { level, last_good, removed }
+        Inherited { level, last_good, removed, late }
     }
 
     /// Forgets the name's failures. Verdicts of attempts sent until now will not be recorded, and

@@ -5,6 +5,9 @@
 mod bounds;
 mod leases;
 mod lives;
+mod model;
+mod names;
 mod purges;
 mod rotation;
+mod threads;
 mod world;

@@ -66,3 +66,26 @@ fn a_last_good_digest_of_the_previous_key_gives_the_others_another_chance() {
     world.fail("cn=a", "old");
     assert_eq!(world.succeed("cn=a", "new"), Seen::Upstream);
 }
+
+#[test]
+fn a_last_good_digest_of_the_current_key_gives_those_of_the_previous_key_another_chance() {
+    let mut world = World::new();
+    world.fail("cn=a", "new");
+    world.guard.set_policy(rotated());
+    world.succeed("cn=a", "old");
+    assert_eq!(world.succeed("cn=a", "new"), Seen::Cached);
+    world.fail("cn=a", "old");
+    assert_eq!(world.succeed("cn=a", "new"), Seen::Upstream);
+}
+
+#[test]
+fn a_failure_from_before_the_rotation_does_not_outlive_a_success_after_it() {
+    let mut world = World::new();
+    let first = world.lead("cn=a", "p");
+    assert!(matches!(world.decide("cn=a", "p"), Decision::Wait));
+    let (_, mut solo) = released(world.answer(first, 0, ""));
+    world.guard.set_policy(rotated());
+    world.succeed("cn=a", "p");
+    let _ = world.answer(solo.remove(0).1, 49, WRONG);
+    assert_eq!(world.succeed("cn=a", "p"), Seen::Upstream);
+}

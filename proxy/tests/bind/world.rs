@@ -64,6 +64,11 @@ impl World {
         Self { guard: Guard::new(max_entries, policy()), now: Tick(3_600_000), waiters: 0 }
     }
 
+    /// The waiter of the last [`Decision::Wait`].
+    pub(crate) fn last_waiter(&self) -> u64 {
+        self.waiters
+    }
+
     pub(crate) fn pass(&mut self, seconds: u64) {
         self.now = self.now.after(Duration::from_secs(seconds));
     }
