@@ -56,7 +56,7 @@ pub struct StartedProxy {
 #[derive(Debug, Error)]
 pub enum DemoError {
     /// A port is in use.
-    #[error("cannot listen on {address}: {source}; choose another with {flag} ADDRESS:PORT")]
+    #[error("cannot listen on {address} (choose another with {flag} ADDRESS:PORT)")]
     Port {
         /// The address.
         address: SocketAddr,
@@ -66,13 +66,13 @@ pub enum DemoError {
         source: io::Error,
     },
     /// The embedded directory did not start.
-    #[error("the embedded directory did not start: {0}")]
+    #[error("the embedded directory did not start")]
     Directory(#[from] StartError),
     /// The proxy did not start.
-    #[error("the proxy did not start: {0}")]
-    Proxy(anyhow::Error),
+    #[error("the proxy did not start")]
+    Proxy(#[source] anyhow::Error),
     /// A bind of the story got no answer.
-    #[error("{who} got no answer: {source}")]
+    #[error("{who} got no answer")]
     Client {
         /// Who asked whom.
         who: &'static str,
@@ -83,7 +83,7 @@ pub enum DemoError {
     #[error("the story did not end as it should: {0}")]
     Promise(String),
     /// The output is gone.
-    #[error("cannot write the story: {0}")]
+    #[error("cannot write the story")]
     Output(#[from] io::Error),
 }
 
@@ -124,7 +124,7 @@ where
     let Options { listen, admin, once } = options;
     // Found out before anything is started, so that the message can name the flag.
     free(listen, "--listen")?;
-    free(admin, "--admin")?;
+    free(admin, "--admin-listen")?;
     let mut screen = Screen::new(out, colours);
     let directory = Directory::start(story::directory()).await?;
     story::introduce(&mut screen, &directory)?;

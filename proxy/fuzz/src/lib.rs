@@ -1,6 +1,9 @@
 //! What must hold of any octets whatsoever. Each function panics when it does not; the fuzz targets
 //! call them with what the fuzzer invents, and `tests/corpus.rs` with what is committed.
 
+use std::path::Path;
+
+use bindproxy::bind::name::FoldedName;
 use bindproxy::clock::Tick;
 use bindproxy::codec::bind_request::{self, Authentication};
 use bindproxy::codec::control::Controls;
@@ -10,13 +13,14 @@ use bindproxy::directory::answer::Session;
 use bindproxy::directory::entry::default_entries;
 use bindproxy::directory::message::with_long_lengths;
 use bindproxy::directory::{Directory, Flavour, Policy};
+use bindproxy::listener::proxy_protocol::{self, MAX_HEADER_OCTETS};
 use rasn_ldap::{AuthenticationChoice, LdapMessage, ProtocolOp};
 
 /// A function of this module.
 pub type Check = fn(&[u8]);
 
 /// Every check, by the name of its target and of its folder in the corpus.
-pub const CHECKS: [(&str, Check); 7] = [
+pub const CHECKS: [(&str, Check); 10] = [
     ("frame", frame),
     ("bind_request", bind_request),
     ("result", result),
@@ -24,6 +28,9 @@ pub const CHECKS: [(&str, Check); 7] = [
     ("extended", extended),
     ("modify", modify),
     ("directory", directory),
+    ("dn_fold", dn_fold),
+    ("config", config),
+    ("proxy_protocol", proxy_protocol),
 ];
 
 const LIMIT: usize = 1 << 20;
@@ -231,5 +238,41 @@ pub fn directory(data: &[u8]) {
             let again = frame::peek(&long, usize::MAX).unwrap().unwrap();
             assert_eq!((again.total, again.message_id, again.op), (long.len(), told.message_id, told.op));
         }
+    }
+}
+
+/// Names: folding an already folded name changes nothing, and neither case nor the spaces around it
+/// make another name of a DN.
+pub fn dn_fold(data: &[u8]) {
+    let folded = FoldedName::new(data);
+    let again = FoldedName::new(folded.as_bytes());
+    assert_eq!(again.as_bytes(), folded.as_bytes(), "folding twice is folding once");
+    assert_eq!(FoldedName::new(&data.to_ascii_uppercase()).as_bytes(), folded.as_bytes());
+    assert!(folded.as_bytes().len() <= 3 * data.len().max(1), "escapes are the only thing that grows");
+}
+
+/// Configuration files: every text ends in a configuration or in problems that can be printed.
+pub fn config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    // Nothing of the machine is named by it: relative paths lead nowhere.
+    match bindproxy::config::load_text(text, Path::new("/nonexistent")) {
+        Ok(loaded) => assert!(!loaded.config.listeners.is_empty() && !loaded.config.upstreams.is_empty()),
+        Err(problems) => assert!(!problems.to_string().is_empty()),
+    }
+}
+
+/// PROXY protocol: a prefix never promises what the whole takes back, and a header is not longer
+/// than what was read.
+pub fn proxy_protocol(data: &[u8]) {
+    let whole = proxy_protocol::parse(data);
+    for end in 0..data.len().min(64) {
+        match proxy_protocol::parse(&data[..end]) {
+            Ok(None) => {}
+            told => assert_eq!(told, whole, "after {end} octets"),
+        }
+    }
+    if let Ok(Some(header)) = whole {
+        assert!(header.octets <= data.len() && header.octets <= MAX_HEADER_OCTETS);
+        assert_eq!(proxy_protocol::parse(&data[..header.octets]), whole);
     }
 }

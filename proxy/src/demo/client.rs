@@ -19,13 +19,13 @@ const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The connection failed.
-    #[error("the connection failed: {0}")]
+    #[error("the connection failed")]
     Io(#[from] io::Error),
     /// The server closed the connection.
     #[error("the server closed the connection")]
     Closed,
     /// The server wrote something that is not LDAP.
-    #[error("the server wrote something that is not LDAP: {0}")]
+    #[error("the server wrote something that is not LDAP")]
     Frame(#[from] FrameError),
     /// The server wrote another message than the answer.
     #[error("the server wrote another message than the answer")]

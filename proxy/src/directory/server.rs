@@ -65,7 +65,7 @@ impl Default for Options {
 #[derive(Debug, Error)]
 pub enum StartError {
     /// A TCP port is taken or not ours.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -73,7 +73,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The unix socket cannot be made.
-    #[error("cannot listen on the unix socket {}: {source}", path.display())]
+    #[error("cannot listen on the unix socket {}", path.display())]
     Socket {
         /// The path.
         path: PathBuf,
@@ -84,8 +84,8 @@ pub enum StartError {
     #[error("an LDAPS listener needs a TLS configuration")]
     NoTls,
     /// The thread or its runtime could not be made.
-    #[error("cannot start a thread for the directory: {0}")]
-    Thread(io::Error),
+    #[error("cannot start a thread for the directory")]
+    Thread(#[source] io::Error),
     /// It stopped already.
     #[error("the directory has stopped")]
     Stopped,
