@@ -50,11 +50,16 @@ impl Clock {
         Precise(Instant::now())
     }
 
+    /// The tick of a precise point in time.
+    #[must_use]
+    pub fn tick_of(&self, Precise(instant): Precise) -> Tick {
+        Tick(millis(instant.duration_since(self.origin)) + ORIGIN_OFFSET_MS)
+    }
+
     /// The present tick.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the shell's clock is read here and nowhere else")]
     pub fn now(&self) -> Tick {
-        Tick(millis(Instant::now().duration_since(self.origin)) + ORIGIN_OFFSET_MS)
+        self.tick_of(self.precise())
     }
 }
 

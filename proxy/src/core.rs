@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::bind::{Effect, Guard, Lease, Offenders, Outcome, PurgeCause, RedactedName, Release, Settled};
+use crate::bind::{Effect, Guard, Lease, NameMemo, Offenders, Outcome, PurgeCause, RedactedName, Release, Settled};
 use crate::clock::{Clock, Tick};
 use crate::listener::accept::Accepted;
 use crate::listener::admission::Admission;
@@ -89,6 +89,8 @@ pub struct Core {
     pub pool: Pool,
     /// Open sessions.
     pub sessions: SessionTable,
+    /// Hashes of the names that this core saw last.
+    pub name_memo: RefCell<NameMemo>,
     /// Buffers that a session uses for one pass and never keeps.
     pub scratch: RefCell<Scratch>,
     /// Open sessions, for whoever hands out connections.
@@ -119,6 +121,7 @@ impl Core {
             shared,
             pool: Pool::default(),
             sessions: SessionTable::default(),
+            name_memo: RefCell::default(),
             scratch: RefCell::new(Scratch {
                 read: vec![0; READ_BYTES].into_boxed_slice(),
                 to_client: Vec::new(),

@@ -14,6 +14,7 @@ use super::flight::{Lease, Release};
 use super::intern::Interner;
 use super::key::{Credential, Keys, NameKey, NameKeys};
 use super::life::Lives;
+use super::memo::NameMemo;
 use super::rules::{Class, VerdictRules};
 use super::shard::{Inherited, SWEEP_BATCH, Shard};
 use super::source::Source;
@@ -159,6 +160,12 @@ impl<W> Guard<W> {
         for shard in &self.shards {
             shard.lock().set_quota(quota);
         }
+    }
+
+    /// As [`Self::credential`], with the hashes of names that a core saw a moment ago at hand.
+    #[must_use]
+    pub fn credential_with(&self, memo: &mut NameMemo, name: &[u8], password: &[u8]) -> Credential {
+        self.policy.load().keys.credential_with(memo, name, password)
     }
 
     /// The hashes of one attempt under the current keys.

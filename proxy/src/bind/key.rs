@@ -7,9 +7,11 @@ use std::fmt;
 
 use zeroize::{Zeroize, Zeroizing};
 
+use super::memo::NameMemo;
 use super::name::FoldedName;
 
 const NAME_CONTEXT: &str = "bindproxy 2026 failed-bind cache: name key";
+const ID_CONTEXT: &str = "bindproxy 2026 failed-bind cache: which keys these are";
 const DIGEST_CONTEXT: &str = "bindproxy 2026 failed-bind cache: credential digest";
 
 /// The 32 octets that all members of a cluster share. Wiped when dropped, never printed.
@@ -110,6 +112,8 @@ pub struct Keys {
     current: Generation,
     previous: Option<Generation>,
     fold_names: bool,
+    /// Tells these keys from others, so that a memo of hashes is not used under the wrong ones.
+    id: u64,
 }
 
 impl fmt::Debug for Keys {
@@ -124,7 +128,9 @@ impl Keys {
     /// `fold_names` treats the spellings of one DN as one name ([`super::name`]).
     #[must_use]
     pub fn new(current: &HashKey, previous: Option<&HashKey>, fold_names: bool) -> Self {
-        Self { current: Generation::derive(current), previous: previous.map(Generation::derive), fold_names }
+        let id = blake3::derive_key(ID_CONTEXT, &*current.0);
+        let id = id.iter().take(8).fold(u64::from(fold_names), |id, &octet| id.rotate_left(8) ^ u64::from(octet));
+        Self { current: Generation::derive(current), previous: previous.map(Generation::derive), fold_names, id }
     }
 
     /// The hashes of one attempt. Allocates only for names of more than 256 octets and
@@ -136,6 +142,16 @@ impl Keys {
             let previous = self.previous.as_ref().map(|generation| generation.credential(name, password));
             Credential { name: current, digest, previous }
         })
+    }
+
+    /// As [`Self::credential`], with the hashes of names that were seen a moment ago at hand.
+    #[must_use]
+    pub fn credential_with(&self, memo: &mut NameMemo, name: &[u8], password: &[u8]) -> Credential {
+        if self.previous.is_some() {
+            return self.credential(name, password);
+        }
+        let hash = memo.hash_of(name, self.id, || self.with_folded(name, |name| self.current.name_hash(name)));
+        Credential { name: NameKey(first_half(&hash)), digest: self.current.digest(&hash, password), previous: None }
     }
 
     /// The hashes of a name alone.
@@ -173,10 +189,11 @@ impl Generation {
 
     fn credential(&self, name: &[u8], password: &[u8]) -> (NameKey, Digest) {
         let name = self.name_hash(name);
-        let mut digest = hash_parts(&self.digests, &name, password);
-        let kept = Digest(first_half(&digest));
-        digest.zeroize();
-        (NameKey(first_half(&name)), kept)
+        (NameKey(first_half(&name)), self.digest(&name, password))
+    }
+
+    fn digest(&self, name_hash: &[u8; 32], password: &[u8]) -> Digest {
+        Digest(first_half(&hash_parts(&self.digests, name_hash, password)))
     }
 }
 
@@ -194,8 +211,8 @@ fn hash_parts(key: &[u8; 32], prefix: &[u8], part: &[u8]) -> [u8; 32] {
         input[prefix.len()..prefix.len() + 4].copy_from_slice(&length);
         input[prefix.len() + 4..].copy_from_slice(part);
         let hash = *blake3::keyed_hash(key, input).as_bytes();
-        // The part may be a password.
-        input.zeroize();
+        // The part may be a password; the rest of the buffer never was anything.
+        input[prefix.len() + 4..].zeroize();
         return hash;
     }
     let mut hasher = blake3::Hasher::new_keyed(key);

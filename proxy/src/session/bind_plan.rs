@@ -105,7 +105,7 @@ impl Session {
             return BindPlan::PassThrough(PassThrough::Unusual);
         }
         let shared = &self.core.shared;
-        let credential = shared.guard.credential(name, password);
+        let credential = shared.guard.credential_with(&mut self.core.name_memo.borrow_mut(), name, password);
         let mut waiting = None;
         let decision = shared.guard.decide(&credential, self.source, now, || {
             let (waiter, receiver) = oneshot::channel();

@@ -128,7 +128,6 @@ impl Session {
             Ok(received) => received,
             Err(error) => return Poll::Ready(Err(Step::Closed(super::close::reason_of(&error)))),
         };
-        self.handle.touch(self.core.now());
         if self.unread.is_empty() {
             let taken = self.take_requests(&read[..received], to_client, to_upstream);
             self.unread.extend_from_slice(&read[taken.octets..received]);

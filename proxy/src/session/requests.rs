@@ -3,7 +3,7 @@
 use super::bind_plan::BindPlan;
 use super::state::{Identity, OnSuccess, Outstanding};
 use super::{Session, Step};
-use crate::clock::Tick;
+use crate::clock::{Precise, Tick};
 use crate::codec::extended::{self, ExtendedRequest};
 use crate::codec::frame::{self, Peek};
 use crate::codec::{bind_request, build, element, modify, oid, op};
@@ -20,6 +20,13 @@ pub(super) struct Taken {
     pub(super) saw_bind: bool,
 }
 
+/// When a pass began: one reading of the clock, to decide by and to measure from.
+#[derive(Clone, Copy)]
+struct Moment {
+    began: Precise,
+    now: Tick,
+}
+
 /// What became of one request.
 enum Handled {
     /// It is done with.
@@ -34,7 +41,9 @@ impl Session {
     /// Takes as many whole requests off `octets` as can be taken without waiting. Answers of the
     /// proxy's own go to `to_client`, requests for the directory to `to_upstream`.
     pub(super) fn take_requests(&mut self, octets: &[u8], to_client: &mut Vec<u8>, to_upstream: &mut Vec<u8>) -> Taken {
-        let now = self.core.now();
+        let began = self.core.shared.clock.precise();
+        let now = self.core.shared.clock.tick_of(began);
+        self.handle.touch(now);
         let (limit, max_pipelined) =
             self.core.with_settings(|settings| (settings.max_message_bytes, settings.max_pipelined));
         let mut at = 0;
@@ -48,7 +57,7 @@ impl Session {
                 Err(error) => return Taken { octets: at, step: Some(Step::Malformed(error.to_string())), saw_bind },
             };
             saw_bind |= peek.op == op::BIND_REQUEST;
-            match self.take_request(&rest[..peek.total], &peek, now, to_client, to_upstream) {
+            match self.take_request(&rest[..peek.total], &peek, Moment { began, now }, to_client, to_upstream) {
                 Handled::Done => at += peek.total,
                 Handled::Needs(step) => return Taken { octets: at, step: Some(step), saw_bind },
                 Handled::Ends(step) => return Taken { octets: at + peek.total, step: Some(step), saw_bind },
@@ -61,7 +70,7 @@ impl Session {
         &mut self,
         request: &[u8],
         peek: &Peek,
-        now: Tick,
+        Moment { began, now }: Moment,
         to_client: &mut Vec<u8>,
         to_upstream: &mut Vec<u8>,
     ) -> Handled {
@@ -70,7 +79,7 @@ impl Session {
             return Handled::Ends(Step::Malformed("a request with message ID 0".to_owned()));
         }
         match peek.op {
-            op::BIND_REQUEST => self.take_bind(request, peek, now, to_client),
+            op::BIND_REQUEST => self.take_bind(request, peek, Moment { began, now }, to_client),
             op::UNBIND_REQUEST | op::UNBIND_REQUEST_CONSTRUCTED => {
                 self.core.shared.metrics.request(Operation::Unbind, RequestResult::Success);
                 Handled::Ends(Step::Closed(CloseReason::Client))
@@ -94,12 +103,17 @@ impl Session {
         }
     }
 
-    fn take_bind(&mut self, request: &[u8], peek: &Peek, now: Tick, to_client: &mut Vec<u8>) -> Handled {
+    fn take_bind(
+        &mut self,
+        request: &[u8],
+        peek: &Peek,
+        Moment { began, now }: Moment,
+        to_client: &mut Vec<u8>,
+    ) -> Handled {
         if !self.operations.is_empty() {
             // They finish, or are abandoned, before the bind is looked at (RFC 4511 section 4.2.1).
             return Handled::Needs(Step::Bind(BindPlan::AfterOutstanding));
         }
-        let started = self.core.shared.clock.precise();
         let bind = bind_request::parse(request, peek).ok();
         match (self.plan_bind(bind.as_ref(), now), bind) {
             (BindPlan::Answer { verdict, wants_password_policy, name }, Some(bind))
@@ -108,7 +122,7 @@ impl Session {
                 self.become_anonymous();
                 verdict.write_response(to_client, peek.message_id, wants_password_policy);
                 self.record_suppressed(name, bind.name, BindDecision::CacheRejected, now);
-                self.core.shared.metrics.request_cached(started.elapsed());
+                self.core.shared.metrics.request_cached(began.elapsed());
                 Handled::Done
             }
             (plan, _) => Handled::Needs(Step::Bind(plan)),
