@@ -26,7 +26,7 @@ fn waits_for_a_connection_that_comes_free() {
         first.send(&request::message(2, &request::unbind()));
         assert_eq!(second.join().expect("the second client"), 0);
     });
-    assert_eq!(directory.connections(), 1);
+    assert_eq!(directory.binds(BOB), 1);
 }
 
 #[test]
