@@ -67,5 +67,24 @@ fn take_control<'a>(rest: &mut &'a [u8]) -> Result<Control<'a>, ElementError> {
     }
     let value =
         if inner.first() == Some(&element::OCTET_STRING) { Some(element::take(&mut inner)?.body) } else { None };
+    // A constructed value or a component too many: the directory may read what we would not see.
+    if let Some(&found) = inner.first() {
+        return Err(ElementError::UnexpectedTag { found });
+    }
     Ok(Control { oid, critical, value, whole })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_with_more_in_it_than_was_read_is_refused() {
+        let plain = [0x30, 5, 4, 3, b'1', b'.', b'2'];
+        assert_eq!(Controls::parse(&plain).unwrap().iter().count(), 1);
+        let constructed_value = [0x30, 9, 4, 3, b'1', b'.', b'2', 0x24, 2, 4, 0];
+        assert_eq!(Controls::parse(&constructed_value), Err(ElementError::UnexpectedTag { found: 0x24 }));
+        let two_values = [0x30, 9, 4, 3, b'1', b'.', b'2', 4, 0, 4, 0];
+        assert_eq!(Controls::parse(&two_values), Err(ElementError::UnexpectedTag { found: 4 }));
+    }
 }
