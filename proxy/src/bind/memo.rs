@@ -4,8 +4,8 @@
 //! belongs to one core, so nothing is locked; it holds names, which are no secret, and their keyed
 //! hashes, never anything of a password.
 
-/// Slots, each the last name that fell into it. 128 × about 200 octets.
-const SLOTS: usize = 128;
+/// Slots, each the last name that fell into it: about 110 KB for a core when all are taken.
+const SLOTS: usize = 1_024;
 /// Longer names are hashed each time.
 const MAX_NAME: usize = 128;
 
