@@ -93,25 +93,14 @@ impl Endpoint {
         }
     }
 
-    /// `ldap://`, `ldaps://` or `ldapi://` for command line clients.
+    /// `ldap://`, `ldaps://` or `ldapi://` for command line clients. The host is an address, because
+    /// libldap checks a certificate for `localhost` against the machine's full name.
     #[must_use]
     pub fn url(&self) -> String {
         match (&self.address, self.security) {
             (Address::Unix(path), _) => format!("ldapi://{}", path.display().to_string().replace('/', "%2F")),
-            (Address::Tcp(address), Security::Ldaps) => format!("ldaps://{}:{}", self.host(), address.port()),
-            (Address::Tcp(address), _) => format!("ldap://{}:{}", self.host(), address.port()),
-        }
-    }
-
-    /// The host of [`Endpoint::url`]: the certificate's name where one is checked.
-    #[must_use]
-    pub fn host(&self) -> String {
-        match (&self.address, &self.ca_file) {
-            (Address::Tcp(address), Some(_)) if address.ip() == std::net::Ipv4Addr::LOCALHOST => {
-                self.server_name.clone()
-            }
-            (Address::Tcp(address), _) => address.ip().to_string(),
-            (Address::Unix(path), _) => panic!("{} has no host", path.display()),
+            (Address::Tcp(address), Security::Ldaps) => format!("ldaps://{address}"),
+            (Address::Tcp(address), _) => format!("ldap://{address}"),
         }
     }
 
