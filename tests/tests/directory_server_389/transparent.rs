@@ -6,6 +6,9 @@ use bindproxy_tests::directory_server_389::{DirectoryServer389, MANAGER, MANAGER
 use bindproxy_tests::proxy::Configuration;
 use bindproxy_tests::request::{self, Change, PAGED_RESULTS, PASSWORD_POLICY, Scope};
 
+/// The controls of a request.
+type Controls = Vec<Vec<u8>>;
+
 #[test]
 fn binds() {
     let Some(server) = DirectoryServer389::shared() else { return };
@@ -17,7 +20,7 @@ fn binds() {
     let wrong = server.add_user("t-wrong", "right");
     let wrong_with_policy = server.add_user("t-wrong-pp", "right");
     let right = server.add_user("t-right", "right");
-    let binds: Vec<(&str, Vec<u8>, Vec<Vec<u8>>)> = vec![
+    let binds: Vec<(&str, Vec<u8>, Controls)> = vec![
         ("right", request::bind(&right, "right"), vec![]),
         ("wrong", request::bind(&wrong, "wrong"), vec![]),
         ("wrong again", request::bind(&wrong, "wrong"), vec![]),
@@ -72,7 +75,7 @@ fn everything_else() {
             "a page",
             Box::new(|connection| {
                 let page = request::control(PAGED_RESULTS, true, Some(&request::page(2, b"")));
-                let search = request::search(&format!("cn=schema"), Scope::Base, &all(), &["cn"], 0);
+                let search = request::search("cn=schema", Scope::Base, &all(), &["cn"], 0);
                 connection.call_with(&search, &[page])
             }),
         ),

@@ -10,9 +10,12 @@ use bindproxy_tests::stale_device::login;
 
 use crate::stage::{ALICE, ALICE_PASSWORD, received, stage};
 
+/// How a client leaves its connection.
+type Leave = fn(Connection);
+
 #[test]
 fn the_answer_is_learned_however_the_client_leaves() {
-    let ways: [(&str, fn(Connection)); 4] = [
+    let ways: [(&str, Leave); 4] = [
         ("close", drop),
         ("reset", Connection::reset),
         ("unbind", |mut client| client.send(&request::message(9, &request::unbind()))),
