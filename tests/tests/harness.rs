@@ -1,6 +1,8 @@
 //! The directories start, count and lock as the other suites assume. What fails here says nothing
 //! about the proxy.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
+
 use bindproxy_tests::counter::Counter;
 use bindproxy_tests::directory_server_389::DirectoryServer389;
 use bindproxy_tests::ldap::Endpoint;

@@ -17,7 +17,8 @@ fn binds() {
     let wrong = server.add_user("t-wrong", "right");
     let wrong_with_policy = server.add_user("t-wrong-pp", "right");
     let right = server.add_user("t-right", "right");
-    let binds: Vec<(&str, Vec<u8>, Vec<Vec<u8>>)> = vec![
+    type Control = Vec<u8>;
+    let binds: Vec<(&str, Vec<u8>, Vec<Control>)> = vec![
         ("right", request::bind(&right, "right"), vec![]),
         ("wrong", request::bind(&wrong, "wrong"), vec![]),
         ("wrong again", request::bind(&wrong, "wrong"), vec![]),
@@ -72,7 +73,7 @@ fn everything_else() {
             "a page",
             Box::new(|connection| {
                 let page = request::control(PAGED_RESULTS, true, Some(&request::page(2, b"")));
-                let search = request::search(&format!("cn=schema"), Scope::Base, &all(), &["cn"], 0);
+                let search = request::search("cn=schema", Scope::Base, &all(), &["cn"], 0);
                 connection.call_with(&search, &[page])
             }),
         ),

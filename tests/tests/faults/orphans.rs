@@ -12,7 +12,8 @@ use crate::stage::{ALICE, ALICE_PASSWORD, received, stage};
 
 #[test]
 fn the_answer_is_learned_however_the_client_leaves() {
-    let ways: [(&str, fn(Connection)); 4] = [
+    type Leave = fn(Connection);
+    let ways: [(&str, Leave); 4] = [
         ("close", drop),
         ("reset", Connection::reset),
         ("unbind", |mut client| client.send(&request::message(9, &request::unbind()))),
