@@ -25,7 +25,7 @@ check: ## formatting, lints, documentation, dependency policy
 	@$(TIMED) "lock file is current" cargo fetch --locked
 	@$(TIMED) "cargo fmt" cargo fmt --all --check
 	@$(TIMED) "cargo fmt of the fuzz targets" cargo fmt --manifest-path proxy/fuzz/Cargo.toml --check
-	@$(TIMED) "cargo clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+	@$(TIMED) "cargo clippy" cargo clippy --locked --workspace --all-targets --keep-going -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(TIMED) "cargo doc" cargo doc --locked --workspace --no-deps
 	@$(TIMED) "install cargo-deny" .ci/need cargo-deny
 	@$(TIMED) "cargo deny" .ci/deny
