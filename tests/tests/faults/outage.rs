@@ -140,10 +140,12 @@ fn a_bound_client_is_told_when_its_connection_is_lost() {
         script
             .when(bindproxy::directory::Match::search(), bindproxy::directory::Behaviour::Silence { evaluated: false });
     });
+    let searches = || directory.log(|log| log.requests(0x63));
+    // The proxy itself reads the rootDSE once when it starts.
+    wait::until_true("the proxy's own search", Duration::from_secs(10), || searches() == 1);
     let id = bound.next_id();
     bound.send(&request::message(id, &request::search(ALICE, Scope::Base, &request::present("uid"), &[], 0)));
-    let searches = || directory.log(|log| log.requests(0x63));
-    wait::until_true("the search to arrive", Duration::from_secs(10), || searches() == 1);
+    wait::until_true("the search to arrive", Duration::from_secs(10), || searches() == 2);
     block_on(directory.drop_connections());
     let frames = bound.frames_to_end();
     assert_eq!(frames.len(), 2, "{frames:?}");
