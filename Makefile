@@ -7,7 +7,8 @@ MAKEFLAGS += --no-print-directory
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 TIMED = .ci/timed target/ci/$@.phases
-REPORT = .ci/timed --report target/ci/$@.phases
+# First in a recipe of several steps: the times are told at its end, also when a step fails.
+TELL_TIMES = trap '.ci/timed --report target/ci/$@.phases' EXIT; rm -f target/ci/$@.phases; mkdir -p target/ci
 
 .PHONY: help demo check test bench fuzz dist clean
 
@@ -20,25 +21,23 @@ demo: ## a stale password hammers a directory, without and with the proxy (ONCE=
 	@exec target/debug/bindproxy demo $(if $(ONCE),--once)
 
 check: ## formatting, lints, documentation, dependency policy
-	@rm -f target/ci/$@.phases
-	@.ci/need cargo cc
-	@$(TIMED) "lock file is current" cargo fetch --locked
-	@$(TIMED) "cargo fmt" cargo fmt --all --check
-	@$(TIMED) "cargo fmt of the fuzz targets" cargo fmt --manifest-path proxy/fuzz/Cargo.toml --check
-	@$(TIMED) "cargo clippy" cargo clippy --locked --workspace --all-targets --keep-going -- -D warnings
-	@RUSTDOCFLAGS="-D warnings" $(TIMED) "cargo doc" cargo doc --locked --workspace --no-deps
-	@$(TIMED) "install cargo-deny" .ci/need cargo-deny
-	@$(TIMED) "cargo deny" .ci/deny
-	@$(REPORT)
+	@$(TELL_TIMES); \
+	.ci/need cargo cc; \
+	$(TIMED) "lock file is current" cargo fetch --locked; \
+	$(TIMED) "cargo fmt" cargo fmt --all --check; \
+	$(TIMED) "cargo fmt of the fuzz targets" cargo fmt --manifest-path proxy/fuzz/Cargo.toml --check; \
+	$(TIMED) "cargo clippy" cargo clippy --locked --workspace --all-targets --keep-going -- -D warnings; \
+	RUSTDOCFLAGS="-D warnings" $(TIMED) "cargo doc" cargo doc --locked --workspace --no-deps; \
+	$(TIMED) "install cargo-deny" .ci/need cargo-deny; \
+	$(TIMED) "cargo deny" .ci/deny
 
 # --all-targets builds the programs with the same features as the tests, so that no dependency is built twice.
 test: ## every test that needs no cluster; installs the servers and clients that they use (ARGS: passed to cargo test)
-	@rm -f target/ci/$@.phases
-	@.ci/need cargo cc
-	@$(TIMED) "Debian packages" .ci/packages tests/packages.txt
-	@$(TIMED) "build programs and tests" cargo build --locked --workspace --all-targets
-	@$(TIMED) "run tests" .ci/test $(ARGS)
-	@$(REPORT)
+	@$(TELL_TIMES); \
+	.ci/need cargo cc; \
+	$(TIMED) "Debian packages" .ci/packages tests/packages.txt; \
+	$(TIMED) "build programs and tests" cargo build --locked --workspace --all-targets; \
+	$(TIMED) "run tests" .ci/test $(ARGS)
 
 bench: ## every benchmark against its peers: one table, and target/bench/results.json (ROUNDS=5 SECS=2 ONLY=cached)
 	@.ci/need cargo cc
@@ -49,16 +48,15 @@ bench: ## every benchmark against its peers: one table, and target/bench/results
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard proxy/fuzz/fuzz_targets/*.rs)))
 # New inputs go to target/fuzz; the committed corpus only grows by hand.
-fuzz: ## every fuzz target for FUZZ_SECONDS=60 each (FUZZ_TARGETS="frame bind" for some)
-	@rm -f target/ci/$@.phases
-	@.ci/need cargo cc cargo-fuzz
+fuzz: ## every fuzz target for FUZZ_SECONDS=60 each (FUZZ_TARGETS="frame bind_request" for some)
 	@test -n "$(FUZZ_TARGETS)" || { echo "no fuzz target in proxy/fuzz/fuzz_targets" >&2; exit 1; }
-	@for target in $(FUZZ_TARGETS); do \
+	@$(TELL_TIMES); \
+	.ci/need cargo cc cargo-fuzz; \
+	for target in $(FUZZ_TARGETS); do \
 	  mkdir -p target/fuzz/$$target proxy/fuzz/corpus/$$target; \
-	  (cd proxy && ../.ci/timed ../target/ci/$@.phases "$$target" cargo +nightly fuzz run $$target \
-	    ../target/fuzz/$$target fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1); \
+	  $(TIMED) "$$target" cargo +nightly fuzz run --fuzz-dir proxy/fuzz $$target target/fuzz/$$target proxy/fuzz/corpus/$$target \
+	    -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; \
 	done
-	@$(REPORT)
 
 dist: ## one static binary with completions, man page, unit file and examples, in target/dist
 	@.ci/need cargo cc
