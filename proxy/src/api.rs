@@ -11,7 +11,8 @@ use crate::admin::api::{
 };
 use crate::bind::{self, FlushScope, NameQuery, offenders};
 use crate::clock::Tick;
-use crate::core::{Shared, perform};
+use crate::core::Shared;
+use crate::effects::perform;
 use crate::logging::{Escaped, ShortHash};
 use crate::settings::Settings;
 

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::bind::{Effect, Guard, Lease, NameMemo, Offenders, Outcome, PurgeCause, RedactedName, Release, Settled};
+use crate::bind::{Guard, NameMemo, Offenders, Release};
 use crate::clock::{Clock, Tick};
 use crate::listener::accept::Accepted;
 use crate::listener::admission::Admission;
 use crate::listener::bind_sockets::BoundSocket;
 use crate::listener::context::ListenerContext;
 use crate::listener::handshake;
-use crate::metrics::{Metrics, Removal};
+use crate::metrics::Metrics;
 use crate::session::table::SessionTable;
 use crate::settings::Settings;
 use crate::status::{Heartbeat, Status};
@@ -251,83 +251,5 @@ impl Core {
             .filter(|&(load, _)| load < mine)
             .min()
             .map_or(self.id, |(_, id)| id)
-    }
-}
-
-/// A lease that is settled whatever happens to the session that holds it.
-///
-/// Dropped without a verdict (a panic, a closed runtime), it counts as a transport fault, so the
-/// next waiter is let go and nobody waits for ever.
-pub struct HeldLease {
-    shared: Arc<Shared>,
-    lease: Option<Lease>,
-}
-
-impl HeldLease {
-    /// Holds `lease`.
-    #[must_use]
-    pub fn new(shared: Arc<Shared>, lease: Lease) -> Self {
-        Self { shared, lease: Some(lease) }
-    }
-
-    /// Settles the lease: learns from the outcome and answers or releases whoever waits.
-    pub fn settle(mut self, outcome: Outcome) {
-        if let Some(lease) = self.lease.take() {
-            settle(&self.shared, lease, outcome);
-        }
-    }
-}
-
-impl Drop for HeldLease {
-    fn drop(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            settle(&self.shared, lease, Outcome::Fault);
-        }
-    }
-}
-
-fn settle(shared: &Arc<Shared>, lease: Lease, outcome: Outcome) {
-    let Settled { class: _, released, effects } = shared.guard.settle(lease, outcome, shared.clock.now());
-    perform(shared, &effects);
-    let mut undelivered = Vec::new();
-    for (waiter, release) in released {
-        if let Err(release) = waiter.send(release) {
-            undelivered.push(release);
-        }
-    }
-    // A waiter that has given up cannot take its turn: the turn passes on as after a fault.
-    for release in undelivered {
-        match release {
-            Release::Answer(_) => {}
-            Release::Forward(lease) => settle(shared, lease, Outcome::Fault),
-        }
-    }
-}
-
-/// Carries out what the bind core decided. Peers of a cluster are told here too, once there are any.
-pub fn perform(shared: &Arc<Shared>, effects: &[Effect]) {
-    let cache = shared.metrics.cache();
-    for effect in effects {
-        match effect {
-            Effect::Learned { name, life, level, .. } => {
-                cache.inserted.inc();
-                tracing::debug!(name = %RedactedName(name.short()), life_seconds = life.as_secs(), level, "failed bind recorded");
-            }
-            Effect::NotRecorded { name, reason } => {
-                tracing::debug!(name = %RedactedName(name.short()), ?reason, "failed bind not recorded");
-            }
-            Effect::Succeeded { removed, .. } | Effect::PasswordWasRight { removed, .. } => {
-                cache.removed(Removal::SuccessSeen, u64::from(*removed));
-            }
-            Effect::Purged { name, removed, cause, .. } => {
-                let reason = match cause {
-                    PurgeCause::PasswordChanged | PurgeCause::LastGoodFailed => Removal::PasswordChanged,
-                    PurgeCause::Flush => Removal::Flushed,
-                };
-                cache.removed(reason, *removed as u64);
-                let name = name.map(|name| RedactedName(name.short()).to_string());
-                tracing::debug!(name, ?cause, removed, "failed binds purged");
-            }
-        }
     }
 }

@@ -26,6 +26,8 @@ pub mod config;
 pub mod core;
 pub mod demo;
 pub mod directory;
+pub mod effects;
+pub mod held_lease;
 pub mod listener;
 pub mod logging;
 pub mod metrics;

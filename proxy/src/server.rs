@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::admin;
 use crate::api::Api;
 use crate::bind::offenders::Offenders;
-use crate::bind::{Guard, HashKey, SWEEP_SLOTS};
+use crate::bind::{Guard, HashKey, SWEEP_SLOTS, Stats};
 use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::config::cidr::Cidr;
@@ -26,7 +26,7 @@ use crate::listener::admission::Admission;
 use crate::listener::bind_sockets::{self, BindError, BoundSocket};
 use crate::listener::context::ListenerContext;
 use crate::logging::LogHandle;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Removal};
 use crate::reload::Reloader;
 use crate::settings::{self, Settings, SettingsError};
 use crate::status::Status;
@@ -327,13 +327,21 @@ fn start_control(
 /// Frees what has expired, away from the cores that serve clients.
 async fn sweep_store(shared: Arc<Shared>) {
     let heartbeat = shared.status.heartbeat("control", shared.clock.now());
+    let cache = shared.metrics.cache();
+    let mut before = Stats::default();
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         let now = shared.clock.now();
         heartbeat.beat(now);
         shared.guard.sweep(now, SWEEP_SLOTS);
-        let live = shared.guard.stats().live;
-        shared.metrics.cache().entries.set(i64::try_from(live).unwrap_or(i64::MAX));
+        let stats = shared.guard.stats();
+        cache.entries.set(i64::try_from(stats.live).unwrap_or(i64::MAX));
+        cache.removed(Removal::Expired, stats.expired - before.expired);
+        cache.removed(Removal::Capacity, stats.evicted - before.evicted);
+        if stats.leases_lost > before.leases_lost {
+            tracing::error!(lost = stats.leases_lost, "binds whose outcome nobody reported: please report this");
+        }
+        before = stats;
     }
 }
 

@@ -173,6 +173,12 @@ impl Proxy {
         self.scratch.join("bindproxy.yaml")
     }
 
+    /// `http://` and the admin address.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     /// The process.
     #[must_use]
     pub fn process(&self) -> &Process {

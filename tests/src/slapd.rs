@@ -1,7 +1,7 @@
 //! OpenLDAP slapd with the ppolicy overlay.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub struct Settings {
     pub shows_lockout: bool,
     /// `allow bind_v2`.
     pub allows_version_2: bool,
+    /// `TLSVerifyClient demand`: no TLS without a certificate of the client.
+    pub demands_certificates: bool,
     /// Further entries, as LDIF.
     pub entries: String,
     /// The provider side of syncrepl (RFC 4533).
@@ -47,7 +49,7 @@ pub struct Slapd {
     scratch: Scratch,
     address: SocketAddr,
     secure_address: SocketAddr,
-    ca_file: PathBuf,
+    authority: Authority,
 }
 
 impl Slapd {
@@ -88,7 +90,7 @@ impl Slapd {
         let endpoint = Endpoint::tcp(address);
         process.wait_until("accepting connections", Duration::from_secs(30), || endpoint.try_connect().is_ok());
         watch.report("slapd started");
-        Some(Self { process, scratch, address, secure_address, ca_file: authority.ca_file })
+        Some(Self { process, scratch, address, secure_address, authority })
     }
 
     /// Clear text over TCP (StartTLS is offered).
@@ -100,19 +102,25 @@ impl Slapd {
     /// LDAPS.
     #[must_use]
     pub fn ldaps(&self) -> Endpoint {
-        Endpoint::tcp(self.secure_address).secured(Security::Ldaps, &self.ca_file)
+        Endpoint::tcp(self.secure_address).secured(Security::Ldaps, &self.authority.ca_file)
     }
 
     /// StartTLS on the port of [`Slapd::endpoint`].
     #[must_use]
     pub fn start_tls(&self) -> Endpoint {
-        self.endpoint().secured(Security::StartTls, &self.ca_file)
+        self.endpoint().secured(Security::StartTls, &self.authority.ca_file)
     }
 
     /// The unix socket.
     #[must_use]
     pub fn unix(&self) -> Endpoint {
         Endpoint::unix(&self.scratch.join("ldapi"))
+    }
+
+    /// The authority that signed the server's certificate, and whose clients it trusts.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     /// The process, for stopping and continuing it.
@@ -213,6 +221,7 @@ impl Slapd {
 fn configuration(directory: &Path, settings: &Settings) -> String {
     let directory = directory.display();
     let lockout = if settings.shows_lockout { "ppolicy_use_lockout" } else { "" };
+    let certificates = if settings.demands_certificates { "demand" } else { "try" };
     let sync_module = if settings.provides_sync { "moduleload syncprov" } else { "" };
     let sync = if settings.provides_sync { "overlay syncprov" } else { "" };
     let version_2 = if settings.allows_version_2 { "allow bind_v2" } else { "" };
@@ -228,7 +237,7 @@ pidfile {directory}/slapd.pid
 TLSCACertificateFile {directory}/tls/ca.pem
 TLSCertificateFile {directory}/tls/server.pem
 TLSCertificateKeyFile {directory}/tls/server-key.pem
-TLSVerifyClient try
+TLSVerifyClient {certificates}
 sasl-secprops none
 sizelimit unlimited
 {version_2}

@@ -88,6 +88,7 @@ pub(super) struct Entries {
     live: usize,
     pub(super) per_source: Vec<u32>,
     pub(super) evicted: u64,
+    expired: u64,
 }
 
 impl Entries {
@@ -101,6 +102,7 @@ impl Entries {
             live: 0,
             per_source: Vec::new(),
             evicted: 0,
+            expired: 0,
         }
     }
 
@@ -121,6 +123,10 @@ impl Entries {
     /// All entries, dormant ones too.
     pub(super) fn len(&self) -> usize {
         self.slab.len()
+    }
+
+    pub(super) fn expired(&self) -> u64 {
+        self.expired
     }
 
     pub(super) fn evicted(&self) -> u64 {
@@ -231,7 +237,7 @@ impl Entries {
     /// Forgets everything. Returns how many lived.
     pub(super) fn clear(&mut self) -> usize {
         let removed = self.live;
-        *self = Self { evicted: self.evicted, ..Self::new(self.quota) };
+        *self = Self { evicted: self.evicted, expired: self.expired, ..Self::new(self.quota) };
         removed
     }
 
@@ -248,6 +254,7 @@ impl Entries {
             if entry.live && entry.expires <= now {
                 entry.live = false;
                 self.live -= 1;
+                self.expired += 1;
             }
             if entry.expires.after(max_ttl) <= now {
                 self.free(slot);

@@ -121,6 +121,8 @@ pub struct Stats {
     pub verdicts: usize,
     /// Entries that had to make room.
     pub evicted: u64,
+    /// Entries whose life was seen to have ended.
+    pub expired: u64,
     /// Leases that were never settled: each one is a bug of the shell.
     pub leases_lost: u64,
 }
@@ -306,6 +308,7 @@ impl<W> Guard<W> {
             stats.in_flight += shard.flights.len();
             stats.waiting += shard.flights.waiting();
             stats.evicted += shard.entries.evicted();
+            stats.expired += shard.entries.expired();
             stats.leases_lost += shard.flights.lost();
         }
         stats

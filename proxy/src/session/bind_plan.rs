@@ -10,7 +10,7 @@ use crate::bind::{Decision, NameKey, Release, Verdict};
 use crate::clock::Tick;
 use crate::codec::bind_request::{Authentication, BindRequest};
 use crate::codec::oid;
-use crate::core::HeldLease;
+use crate::held_lease::HeldLease;
 use crate::metrics::{BindDecision, BindResult};
 
 /// What is to become of a bind.

@@ -1,15 +1,19 @@
 //! One client: the driver. Requests are taken as they come ([`requests`]), answers as the
 //! directory sends them ([`responses`]), both inside one pass over the two sockets ([`pass`]).
-//! What needs waiting is a [`Step`] with a file of its own: a bind ([`exchange`]), StartTLS
-//! ([`start_tls`]), an upstream connection ([`attach`]), the raw stream after SASL ([`splice`]).
+//! What needs waiting is a [`Step`] with a file of its own: a bind ([`bind_plan`], [`exchange`],
+//! [`ask`], [`sasl`]), StartTLS ([`start_tls`]), an upstream connection ([`attach`]), the raw
+//! stream after SASL ([`splice`]), the end ([`close`]).
 
+pub mod ask;
 pub mod attach;
 pub mod bind_plan;
 pub mod close;
 pub mod exchange;
+pub mod outstanding;
 pub mod pass;
 pub mod requests;
 pub mod responses;
+pub mod sasl;
 pub mod splice;
 pub mod start_tls;
 pub mod state;

@@ -5,7 +5,7 @@ use super::state::{OnSuccess, is_intermediate};
 use crate::clock::Tick;
 use crate::codec::frame::{self, Peek};
 use crate::codec::{code, extended, oid, op, result};
-use crate::core::perform;
+use crate::effects::perform;
 use crate::metrics::{Operation, RequestResult, UpstreamResult};
 
 /// The longest answer that is held back until it is whole, because its result matters. A longer

@@ -13,6 +13,7 @@ use super::permits::Permits;
 use super::target::Target;
 use crate::codec::element;
 use crate::codec::{build, code, oid, op, result};
+use crate::config::RequestPasswordPolicy;
 use crate::core::Shared;
 use crate::settings::Settings;
 
@@ -44,7 +45,9 @@ pub async fn run(shared: Arc<Shared>, settings: Arc<ArcSwap<Settings>>) {
     loop {
         let present = settings.load_full();
         let health_check = present.config.upstream_policy.health_check.clone();
-        for target in &present.targets {
+        let wanted =
+            health_check.enabled || present.config.cache.request_password_policy == RequestPasswordPolicy::Auto;
+        for target in present.targets.iter().filter(|_| wanted) {
             let (shared, target, permits) = (shared.clone(), target.clone(), permits.clone());
             let health_check = health_check.clone();
             let limit = present.config.upstream_policy.connect_timeout_seconds.duration();

@@ -17,4 +17,6 @@ mod single_flight;
 mod slow_reader;
 mod stage;
 mod start_tls;
+mod time_to_live;
+mod verdicts;
 mod written_binds;

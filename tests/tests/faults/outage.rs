@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use bindproxy::directory::{OnAccept, RunningDirectory};
+use bindproxy::codec::op;
+use bindproxy::directory::{Behaviour, Match, OnAccept, RunningDirectory};
 use bindproxy_tests::ldap::Endpoint;
 use bindproxy_tests::ports;
 use bindproxy_tests::proxy::Configuration;
@@ -137,17 +138,21 @@ fn a_bound_client_is_told_when_its_connection_is_lost() {
     let mut bound = proxy.endpoint().connect();
     assert_eq!(bound.bind(ALICE, ALICE_PASSWORD), 0);
     directory.script(|script| {
-        script
-            .when(bindproxy::directory::Match::search(), bindproxy::directory::Behaviour::Silence { evaluated: false });
+        script.when(Match::operation(op::COMPARE_REQUEST), Behaviour::Silence { evaluated: false });
     });
     let id = bound.next_id();
-    bound.send(&request::message(id, &request::search(ALICE, Scope::Base, &request::present("uid"), &[], 0)));
-    let searches = || directory.log(|log| log.requests(0x63));
-    wait::until_true("the search to arrive", Duration::from_secs(10), || searches() == 1);
+    bound.send(&request::message(id, &request::compare(ALICE, "uid", "alice")));
+    wait::until_true("the request to arrive", Duration::from_secs(10), || {
+        directory.log(|log| log.requests(op::COMPARE_REQUEST)) == 1
+    });
     block_on(directory.drop_connections());
     let frames = bound.frames_to_end();
     assert_eq!(frames.len(), 2, "{frames:?}");
-    assert_eq!((frames[0].message_id(), frames[0].op(), frames[0].code()), (id, 0x65, 52), "{frames:?}");
+    assert_eq!(
+        (frames[0].message_id(), frames[0].op(), frames[0].code()),
+        (id, op::COMPARE_RESPONSE, 52),
+        "{frames:?}"
+    );
     crate::stage::assert_notice(&frames[1], 52);
 }
 
