@@ -1,6 +1,6 @@
 //! One line of the table: what was seen, and what is wanted.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
@@ -26,6 +26,17 @@ impl fmt::Display for Target {
             Self::Shown => write!(f, "-"),
         }
     }
+}
+
+/// What a ratio is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Operations in a second.
+    Rate,
+    /// CPU time of an operation, microseconds.
+    CpuTime,
+    /// Duration of an operation, microseconds.
+    Latency,
 }
 
 /// A figure, with one sample of each round.
@@ -54,7 +65,7 @@ impl Figure {
     #[must_use]
     pub fn ratio(
         work: &str,
-        what: &str,
+        (what, unit): (&str, Unit),
         target: Target,
         rounds: &[Round],
         [ours, theirs]: [&str; 2],
@@ -66,7 +77,12 @@ impl Figure {
             .filter_map(|round| Some(of(round.get(ours)?) / of(round.get(theirs)?)))
             .filter(|ratio| ratio.is_finite())
             .collect();
-        let seen = format!("{} / {}", number(median(&values(ours))), number(median(&values(theirs))));
+        let least = |system: &str| number(values(system).into_iter().fold(f64::INFINITY, f64::min));
+        let mut seen = format!("{} / {}", number(median(&values(ours))), number(median(&values(theirs))));
+        // The least disturbed window is the best guess at what a thing costs on a quiet machine.
+        if unit == Unit::CpuTime {
+            write!(seen, ", least {} / {}", least(ours), least(theirs)).ok();
+        }
         Self { work: work.to_owned(), what: format!("{what}, {ours} / {theirs}"), target, samples, seen }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::figure::{Figure, Target, number};
+use super::figure::{Figure, Target, Unit, number};
 use super::rounds::{BEHIND, FRONT, Round, Subject, Window, load, rounds};
 use super::running::Running;
 use super::systems::{self, Behind, DEFAULT_ENTRIES, Front, USERS};
@@ -71,13 +71,13 @@ impl Bench {
         ];
         let seen = self.run("cached c32", &["--mode", "bad-bind", "--conns", "32"], &subjects)?;
         let ours = [PROXY, "canned"];
-        self.ratio("cached c32", "ops/s", Target::AtLeast(0.90), &seen, ours, rate);
-        self.ratio("cached c32", "CPU us", Target::AtMost(1.15), &seen, ours, cpu_of(FRONT));
-        self.ratio("cached c32", "CPU us", Target::Shown, &seen, [PROXY, "canned-1"], cpu_of(FRONT));
+        self.ratio("cached c32", ("ops/s", Unit::Rate), Target::AtLeast(0.90), &seen, ours, rate);
+        self.ratio("cached c32", ("CPU us", Unit::CpuTime), Target::AtMost(1.15), &seen, ours, cpu_of(FRONT));
+        self.ratio("cached c32", ("CPU us", Unit::CpuTime), Target::Shown, &seen, [PROXY, "canned-1"], cpu_of(FRONT));
         self.asked_nobody("cached c32", &seen);
         let seen = self.run("cached c1", &["--mode", "bad-bind", "--conns", "1"], &subjects)?;
-        self.ratio("cached c1", "p50 us", Target::AtMost(1.2), &seen, ours, p50);
-        self.ratio("cached c1", "CPU us", Target::Shown, &seen, ours, cpu_of(FRONT));
+        self.ratio("cached c1", ("p50 us", Unit::Latency), Target::AtMost(1.2), &seen, ours, p50);
+        self.ratio("cached c1", ("CPU us", Unit::CpuTime), Target::Shown, &seen, ours, cpu_of(FRONT));
         Ok(())
     }
 
@@ -94,10 +94,10 @@ impl Bench {
             [("search c32 d1", "32", "1"), ("search c32 d16", "32", "16"), ("search c8 d16", "8", "16")]
         {
             let seen = self.run(work, &["--mode", "search", "--conns", conns, "--depth", depth], &subjects)?;
-            self.ratio(work, "CPU us", Target::AtMost(1.0), &seen, [PROXY, "haproxy"], cpu_of(FRONT));
-            self.ratio(work, "ops/s", Target::Shown, &seen, [PROXY, "haproxy"], rate);
-            self.ratio(work, "CPU us", Target::Shown, &seen, [PROXY, "nginx"], cpu_of(FRONT));
-            self.ratio(work, "CPU us", Target::Shown, &seen, [PROXY, "copy"], cpu_of(FRONT));
+            self.ratio(work, ("CPU us", Unit::CpuTime), Target::AtMost(1.0), &seen, [PROXY, "haproxy"], cpu_of(FRONT));
+            self.ratio(work, ("ops/s", Unit::Rate), Target::Shown, &seen, [PROXY, "haproxy"], rate);
+            self.ratio(work, ("CPU us", Unit::CpuTime), Target::Shown, &seen, [PROXY, "nginx"], cpu_of(FRONT));
+            self.ratio(work, ("CPU us", Unit::CpuTime), Target::Shown, &seen, [PROXY, "copy"], cpu_of(FRONT));
         }
         Ok(())
     }
@@ -124,11 +124,18 @@ impl Bench {
             outcome.watched.get(BEHIND).or(outcome.watched.get(FRONT)).map_or(f64::NAN, |watched| watched.cpu_micros)
         };
         let all_cpu = |outcome: &Outcome| outcome.watched.values().map(|watched| watched.cpu_micros).sum();
-        self.ratio("login ldaps", "logins/s", Target::AtLeast(1.6), &seen, direct, rate);
-        self.ratio("login ldaps", "slapd CPU us", Target::AtMost(0.2), &seen, direct, slapd_cpu);
-        self.ratio("login ldaps", "CPU us of all", Target::Shown, &seen, direct, all_cpu);
-        self.ratio("login ldaps", "logins/s", Target::Shown, &seen, [PROXY, "haproxy"], rate);
-        self.ratio("login ldaps", "CPU us", Target::Shown, &seen, [PROXY, "canned-tls"], cpu_of(FRONT));
+        self.ratio("login ldaps", ("logins/s", Unit::Rate), Target::AtLeast(1.6), &seen, direct, rate);
+        self.ratio("login ldaps", ("slapd CPU us", Unit::CpuTime), Target::AtMost(0.2), &seen, direct, slapd_cpu);
+        self.ratio("login ldaps", ("CPU us of all", Unit::CpuTime), Target::Shown, &seen, direct, all_cpu);
+        self.ratio("login ldaps", ("logins/s", Unit::Rate), Target::Shown, &seen, [PROXY, "haproxy"], rate);
+        self.ratio(
+            "login ldaps",
+            ("CPU us", Unit::CpuTime),
+            Target::Shown,
+            &seen,
+            [PROXY, "canned-tls"],
+            cpu_of(FRONT),
+        );
         Ok(())
     }
 
@@ -294,7 +301,7 @@ impl Bench {
     fn ratio(
         &mut self,
         work: &str,
-        what: &str,
+        what: (&str, Unit),
         target: Target,
         rounds: &[Round],
         systems: [&str; 2],
