@@ -25,6 +25,7 @@ pub mod codec;
 pub mod config;
 pub mod core;
 pub mod demo;
+pub mod descriptors;
 pub mod directory;
 pub mod effects;
 pub mod held_lease;

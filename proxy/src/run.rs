@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{self, Problems};
 use crate::demo::StartedProxy;
+use crate::descriptors;
 use crate::logging::LogHandle;
 use crate::server::{Server, StartError};
 
@@ -40,6 +41,7 @@ pub fn run(path: &Path, workers: Option<usize>, log: Option<LogHandle>) -> Resul
     if let Some(log) = &log {
         log.set_level(loaded.config.logging.level);
     }
+    descriptors::raise_limit(&loaded.config);
     let workers = workers.unwrap_or_else(default_workers);
     let server = Server::start(&loaded, path, workers, log)?;
     for (name, address) in server.addresses() {
