@@ -119,6 +119,11 @@ impl AdminApi for Api {
         })
     }
 
+    fn before_scrape(&self) {
+        let live = self.shared.guard.stats().live;
+        self.shared.metrics.cache().entries.set(i64::try_from(live).unwrap_or(i64::MAX));
+    }
+
     fn flush(&self, request: FlushRequest) -> FlushReport {
         let now = self.shared.clock.now();
         let flushed = match &request {

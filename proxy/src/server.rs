@@ -335,7 +335,6 @@ async fn sweep_store(shared: Arc<Shared>) {
         heartbeat.beat(now);
         shared.guard.sweep(now, SWEEP_SLOTS);
         let stats = shared.guard.stats();
-        cache.entries.set(i64::try_from(stats.live).unwrap_or(i64::MAX));
         cache.removed(Removal::Expired, stats.expired - before.expired);
         cache.removed(Removal::Capacity, stats.evicted - before.evicted);
         if stats.leases_lost > before.leases_lost {

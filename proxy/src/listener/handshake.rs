@@ -160,3 +160,66 @@ async fn peek_more(stream: &TcpStream, buffer: &mut [u8], known: usize) -> io::R
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use super::*;
+    use crate::bind::{Guard, HashKey};
+    use crate::clock::Clock;
+    use crate::core::Shared;
+    use crate::listener::admission::{Admission, AdmissionLimits};
+    use crate::metrics::Metrics;
+    use crate::settings::{self, Settings};
+    use crate::status::Status;
+    use crate::upstream::resolve::Resolver;
+
+    fn core() -> Rc<Core> {
+        let text = "listeners: [{name: ldap, address: '127.0.0.1:0'}]\nupstreams: [{name: a, host: 127.0.0.1}]";
+        let loaded = crate::config::load_text(text, std::path::Path::new(".")).unwrap();
+        let metrics = Metrics::new(&["ldap".to_owned()], &["a".to_owned()]);
+        let settings = Settings::build(&loaded, &metrics, None).unwrap();
+        let clock = Clock::start();
+        let shared = Shared {
+            clock,
+            guard: Guard::new(10, settings::policy(&loaded, &HashKey::from_bytes([7; 32]))),
+            metrics: Arc::new(metrics),
+            status: Arc::new(Status::new(clock.now())),
+            resolver: Resolver::default(),
+            admission: Admission::default(),
+            offenders: Vec::new(),
+            cores: OnceLock::new(),
+        };
+        Core::new(0, Arc::new(shared), settings, Arc::default())
+    }
+
+    #[test]
+    fn a_panic_ends_one_connection_is_counted_and_gives_everything_back() {
+        let options = tokio::runtime::LocalOptions::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(options).unwrap();
+        runtime.block_on(async {
+            let core = core();
+            let limits = AdmissionLimits { all: 1, per_address: 0 };
+            let listener = Arc::new(ListenerContext {
+                name: "ldap".into(),
+                tls: ListenerTls::Disabled,
+                proxy_protocol: None,
+                metrics: core.shared.metrics.listener("ldap"),
+            });
+            core.load.fetch_add(1, Ordering::Relaxed);
+            listener.metrics.active.inc();
+            let admitted = core.shared.admission.admit(limits).unwrap();
+            let guest = Guest { core: core.clone(), listener: listener.clone(), admitted };
+            let connection = tokio::task::spawn_local(async move {
+                let _guest = guest;
+                panic!("on purpose: this is what the test is about");
+            });
+            assert!(connection.await.unwrap_err().is_panic());
+            assert_eq!(listener.metrics.closed_count(CloseReason::Panic), 1);
+            assert_eq!((listener.metrics.active.get(), core.load.load(Ordering::Relaxed)), (0, 0));
+            assert!(core.shared.admission.admit(limits).is_some(), "its place is free again");
+            assert!(core.shared.metrics.render().contains("bindproxy_panics_total 1"));
+        });
+    }
+}

@@ -54,11 +54,11 @@ impl Session {
     }
 
     fn phase(&self) -> Phase {
-        let in_flight = !self.operations.is_empty() || !self.unread.is_empty();
         match &self.attached {
             // Whatever is in flight, a client that does not read is going nowhere.
             _ if !self.backlog.is_empty() => Phase::Stalled,
-            _ if in_flight => Phase::Working,
+            // The start of a request is not in flight: whoever never ends it is idle.
+            _ if !self.operations.is_empty() => Phase::Working,
             Some(connection) if connection.anonymous && !self.sasl_in_progress => Phase::IdleAttached,
             Some(_) | None => Phase::Idle,
         }
