@@ -45,15 +45,16 @@ pub fn assemble_into<'a>(
     controls: impl Iterator<Item = &'a [u8]> + Clone,
 ) {
     let id = message_id.to_be_bytes();
-    // Minimal and never negative: a leading zero octet stays where the next one has its top bit set.
-    let skip = id.iter().zip(&id[1..]).take_while(|&(&octet, &next)| octet == 0 && next & 0x80 == 0).count();
-    let id = &id[skip..];
+    // Minimal and never negative: seven bits in the first octet, for the eighth is the sign.
+    let octets = (u32::BITS - message_id.leading_zeros()) as usize / 8 + 1;
+    let id = &id[id.len().saturating_sub(octets)..];
     let controls_len: usize = controls.clone().map(<[u8]>::len).sum();
     let controls_field = if controls_len == 0 { 0 } else { element::header_len(controls_len) + controls_len };
     let body = 2 + id.len() + operation.len() + controls_field;
     out.reserve(element::header_len(body) + body);
     element::put_header(out, element::SEQUENCE, body);
-    element::put_header(out, element::INTEGER, id.len());
+    // At most four octets, so the length field is one.
+    out.extend_from_slice(&[element::INTEGER, id.len() as u8]);
     out.extend_from_slice(id);
     out.extend_from_slice(operation);
     if controls_len > 0 {

@@ -62,6 +62,7 @@ pub(crate) struct Length {
 }
 
 /// Reads the length field at the start of `bytes`; `Ok(None)` when more bytes are needed.
+#[inline]
 pub(crate) fn read_length(bytes: &[u8]) -> Result<Option<Length>, ElementError> {
     let Some(&first) = bytes.first() else { return Ok(None) };
     if first < 0x80 {
@@ -82,6 +83,7 @@ pub(crate) fn read_length(bytes: &[u8]) -> Result<Option<Length>, ElementError> 
 ///
 /// # Errors
 /// [`ElementError`]; `input` is left as it was.
+#[inline]
 pub fn take<'a>(input: &mut &'a [u8]) -> Result<Element<'a>, ElementError> {
     let tag = *input.first().ok_or(ElementError::Truncated)?;
     if tag & 0x1F == 0x1F {
@@ -99,6 +101,7 @@ pub fn take<'a>(input: &mut &'a [u8]) -> Result<Element<'a>, ElementError> {
 ///
 /// # Errors
 /// [`ElementError`]; `input` is left as it was unless the tag was another one.
+#[inline]
 pub fn expect<'a>(input: &mut &'a [u8], tag: u8) -> Result<Element<'a>, ElementError> {
     let element = take(input)?;
     if element.tag == tag { Ok(element) } else { Err(ElementError::UnexpectedTag { found: element.tag }) }
@@ -108,6 +111,7 @@ pub fn expect<'a>(input: &mut &'a [u8], tag: u8) -> Result<Element<'a>, ElementE
 ///
 /// # Errors
 /// [`ElementError::BadInteger`].
+#[inline]
 pub fn integer(body: &[u8]) -> Result<i32, ElementError> {
     if body.is_empty() || body.len() > 4 {
         return Err(ElementError::BadInteger);
@@ -149,12 +153,14 @@ pub fn check_depth(bytes: &[u8], limit: usize) -> Result<(), ElementError> {
 }
 
 /// Appends a tag and a minimal length field.
+#[inline]
 pub(crate) fn put_header(out: &mut Vec<u8>, tag: u8, length: usize) {
     out.push(tag);
     put_length(out, length);
 }
 
 /// Appends a minimal length field.
+#[inline]
 pub(crate) fn put_length(out: &mut Vec<u8>, length: usize) {
     let octets = length.to_be_bytes();
     if length < 0x80 {

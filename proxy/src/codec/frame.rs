@@ -55,7 +55,43 @@ pub enum FrameError {
 ///
 /// # Errors
 /// [`FrameError`], as soon as the bytes at hand rule a message out.
+#[inline]
 pub fn peek(bytes: &[u8], limit: usize) -> Result<Option<Peek>, FrameError> {
+    if let Some(window) = bytes.first_chunk::<PEEK_MAX_OCTETS>()
+        && let Some(peek) = peek_usual(window)
+        && peek.total <= limit
+    {
+        return Ok(Some(peek));
+    }
+    peek_any(bytes, limit)
+}
+
+/// The forms in which clients and directories write nearly every message: all of the header at
+/// hand, and a message ID with a one-octet length. `None` says nothing; [`peek_any`] decides then.
+#[inline]
+fn peek_usual(window: &[u8; PEEK_MAX_OCTETS]) -> Option<Peek> {
+    if window[0] != element::SEQUENCE {
+        return None;
+    }
+    let (start, length) = match window[1] {
+        short @ 0..=0x7F => (2, usize::from(short)),
+        0x81 => (3, usize::from(window[2])),
+        0x82 => (4, usize::from(u16::from_be_bytes([window[2], window[3]]))),
+        0x84 => (6, u32::from_be_bytes([window[2], window[3], window[4], window[5]]) as usize),
+        _ => return None,
+    };
+    let id_length = usize::from(window[start + 1]);
+    if window[start] != element::INTEGER || !(1..=4).contains(&id_length) || window[start + 2] & 0x80 != 0 {
+        return None;
+    }
+    let op_offset = start + 2 + id_length;
+    let total = start + length;
+    let id = &window[start + 2..op_offset];
+    let message_id = id.iter().fold(0_u32, |value, &octet| value << 8 | u32::from(octet));
+    (op_offset < total).then(|| Peek { total, message_id, op: window[op_offset], op_offset })
+}
+
+fn peek_any(bytes: &[u8], limit: usize) -> Result<Option<Peek>, FrameError> {
     let Some(&tag) = bytes.first() else { return Ok(None) };
     if tag != element::SEQUENCE {
         return Err(FrameError::NotASequence { found: tag });
@@ -115,6 +151,29 @@ mod tests {
         assert_eq!(peek(&[0x30, 5, 2, 1, 0xFF, 0x42, 0], 100), Err(FrameError::BadMessageId));
         assert_eq!(peek(&[0x30, 3, 2, 1, 1], 100), Err(FrameError::NoOperation));
         assert_eq!(peek(&[0x30, 4, 2, 2, 1, 1], 100), Err(FrameError::NoOperation));
+    }
+
+    #[test]
+    fn the_usual_way_and_the_thorough_way_agree() {
+        let tail = [0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let lengths: [&[u8]; 9] =
+            [&[3], &[4], &[5], &[0x7F], &[0x81, 200], &[0x82, 1, 0], &[0x83, 0, 1, 0], &[0x84, 0, 0, 0, 30], &[0x80]];
+        let ids: [&[u8]; 9] = [
+            &[2, 1, 5],
+            &[2, 1, 0],
+            &[2, 1, 0xFF],
+            &[2, 2, 1, 0],
+            &[2, 4, 0x7F, 0xFF, 0xFF, 0xFF],
+            &[2, 4, 0x80, 0, 0, 0],
+            &[2, 0],
+            &[2, 5, 0, 0, 0, 0, 1],
+            &[4, 1, 5],
+        ];
+        for (length, id) in lengths.iter().flat_map(|length| ids.iter().map(move |id| (length, id))) {
+            let message = [&[0x30], *length, *id, &tail].concat();
+            assert_eq!(peek(&message, 1_000), peek_any(&message, 1_000), "{length:x?} {id:x?}");
+            assert_eq!(peek(&message, 30), peek_any(&message, 30), "{length:x?} {id:x?}");
+        }
     }
 
     #[test]

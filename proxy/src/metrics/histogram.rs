@@ -48,11 +48,17 @@ impl Histogram {
 
     #[inline]
     pub(super) fn observe(&self, taken: Duration) {
+        self.observe_alike(taken, 1);
+    }
+
+    /// Enters `count` durations of the same length.
+    #[inline]
+    pub(super) fn observe_alike(&self, taken: Duration, count: u64) {
         let nanoseconds = u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX);
         let bucket = self.bounds.iter().position(|bound| nanoseconds <= *bound).unwrap_or(self.bounds.len());
         let stripe = &self.stripes[STRIPE.get()];
-        stripe.counts[bucket].fetch_add(1, Ordering::Relaxed);
-        stripe.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        stripe.counts[bucket].fetch_add(count, Ordering::Relaxed);
+        stripe.nanoseconds.fetch_add(nanoseconds.saturating_mul(count), Ordering::Relaxed);
     }
 
     fn sample(&self) -> proto::Histogram {

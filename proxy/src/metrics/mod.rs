@@ -202,6 +202,12 @@ impl Metrics {
         self.requests[operation as usize][result as usize].inc();
     }
 
+    /// Counts `count` forwarded requests of the same kind that got the same result after the same time.
+    pub fn forwarded(&self, operation: Operation, result: RequestResult, taken: Duration, count: u64) {
+        self.requests[operation as usize][result as usize].inc_by(count);
+        self.forwarded[TimedOperation::from(operation) as usize].observe_alike(taken, count);
+    }
+
     /// Enters the time that a bind took which was answered from memory.
     #[inline]
     pub fn request_cached(&self, taken: Duration) {

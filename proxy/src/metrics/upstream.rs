@@ -49,6 +49,12 @@ impl UpstreamMetrics {
         self.counters.durations[TimedOperation::from(operation) as usize].observe(taken);
     }
 
+    /// Counts `count` requests of the same kind that got the same result after the same time.
+    pub fn answered(&self, operation: Operation, result: UpstreamResult, taken: Duration, count: u64) {
+        self.counters.requests[operation as usize][result as usize].inc_by(count);
+        self.counters.durations[TimedOperation::from(operation) as usize].observe_alike(taken, count);
+    }
+
     /// Counts a connection that did not come about.
     pub fn connect_failure(&self, reason: ConnectFailure) {
         self.counters.connect_failures[reason as usize].inc();

@@ -1,5 +1,7 @@
 //! Taking the directory's answers off its octets: pass on, and notice what they mean.
 
+use std::time::Duration;
+
 use super::Session;
 use super::state::{OnSuccess, is_intermediate};
 use crate::clock::Tick;
@@ -19,6 +21,13 @@ impl Session {
     /// # Errors
     /// Why the upstream connection is of no more use. What came before is passed on.
     pub(super) fn take_answers(&mut self, octets: &[u8], to_client: &mut Vec<u8>) -> Result<(), String> {
+        let mut tally = Tally::default();
+        let taken = self.take_and_tally(octets, to_client, &mut tally);
+        self.count_tally(tally);
+        taken
+    }
+
+    fn take_and_tally(&mut self, octets: &[u8], to_client: &mut Vec<u8>, tally: &mut Tally) -> Result<(), String> {
         let now = self.core.now();
         let mut at = 0;
         let mut pass_from = 0;
@@ -44,7 +53,7 @@ impl Session {
             };
             let whole = rest.len() >= peek.total;
             let message = &rest[..peek.total.min(rest.len())];
-            match self.take_answer(message, &peek, now) {
+            match self.take_answer(message, &peek, now, tally) {
                 Passing::Pass => {
                     at += message.len();
                     if !whole && let Some(connection) = &mut self.attached {
@@ -75,7 +84,27 @@ impl Session {
         Ok(())
     }
 
-    fn take_answer(&mut self, message: &[u8], peek: &Peek, now: Tick) -> Passing {
+    /// Counts a final answer together with those before it, or after them when it is another kind.
+    fn tally(&self, tally: &mut Tally, answered: Alike) {
+        if tally.alike != Some(answered) {
+            self.count_tally(std::mem::take(tally));
+            tally.alike = Some(answered);
+        }
+        tally.count += 1;
+    }
+
+    fn count_tally(&self, Tally { alike, count }: Tally) {
+        let Some(Alike { request, code, taken }) = alike else { return };
+        let kind = Operation::from_tag(request);
+        if let Some(connection) = &self.attached {
+            let result = code.map_or(UpstreamResult::Other, UpstreamResult::from_code);
+            connection.target.metrics.answered(kind, result, taken, count);
+        }
+        let result = code.map_or(RequestResult::Other, RequestResult::from_code);
+        self.core.shared.metrics.forwarded(kind, result, taken, count);
+    }
+
+    fn take_answer(&mut self, message: &[u8], peek: &Peek, now: Tick, tally: &mut Tally) -> Passing {
         if peek.message_id == 0 {
             let notice = peek.op == op::EXTENDED_RESPONSE
                 && extended::response_name(message, peek) == Some(oid::NOTICE_OF_DISCONNECTION);
@@ -101,16 +130,7 @@ impl Session {
         }
         let Some(operation) = self.operations.finish(peek.message_id) else { return Passing::Pass };
         let code = result::code_of(message, peek);
-        if let Some(connection) = &self.attached {
-            let kind = Operation::from_tag(operation.request);
-            let upstream = code.map_or(UpstreamResult::Other, UpstreamResult::from_code);
-            let client = code.map_or(RequestResult::Other, RequestResult::from_code);
-            let taken = now.since(operation.since);
-            connection.target.metrics.request(kind, upstream);
-            connection.target.metrics.duration(kind, taken);
-            self.core.shared.metrics.request(kind, client);
-            self.core.shared.metrics.request_forwarded(kind, taken);
-        }
+        self.tally(tally, Alike { request: operation.request, code, taken: now.since(operation.since) });
         match operation.on_success {
             OnSuccess::CredentialChanged(name) if code.is_none_or(|code| code == code::SUCCESS) => {
                 let effects = self.core.shared.guard.password_changed(&name, now);
@@ -120,6 +140,21 @@ impl Session {
         }
         Passing::Pass
     }
+}
+
+/// The final answers of one pass that are alike. Counting each by itself costs more than passing
+/// it on, and at sixteen requests in flight a pass brings many.
+#[derive(Default)]
+struct Tally {
+    alike: Option<Alike>,
+    count: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Alike {
+    request: u8,
+    code: Option<u32>,
+    taken: Duration,
 }
 
 /// What becomes of one answer.

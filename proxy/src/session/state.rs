@@ -1,5 +1,7 @@
 //! What RFC 4511 and RFC 4513 let a session be: who it is, and what it waits for. Pure.
 
+use std::collections::VecDeque;
+
 use crate::clock::Tick;
 use crate::codec::op;
 
@@ -50,7 +52,7 @@ pub struct Outstanding {
 /// The outstanding operations of one session, in the order in which they were forwarded.
 #[derive(Debug, Default)]
 pub struct Operations {
-    outstanding: Vec<Outstanding>,
+    outstanding: VecDeque<Outstanding>,
     /// An abandoned operation may still be answered, or not; nobody can tell when it is over. The
     /// connection is of no use to another session after one.
     abandoned_any: bool,
@@ -59,7 +61,7 @@ pub struct Operations {
 impl Operations {
     /// Records a forwarded request.
     pub fn start(&mut self, operation: Outstanding) {
-        self.outstanding.push(operation);
+        self.outstanding.push_back(operation);
     }
 
     /// Whether the operation `message_id` is outstanding; it is forgotten then (RFC 4511 section 4.11).
@@ -86,19 +88,19 @@ impl Operations {
 
     /// Takes the oldest outstanding operation with this message ID: its final answer came.
     pub fn finish(&mut self, message_id: u32) -> Option<Outstanding> {
-        self.position(message_id).map(|index| self.outstanding.remove(index))
+        self.position(message_id).and_then(|index| self.outstanding.remove(index))
     }
 
     /// Takes all: the connection to the directory is lost.
     pub fn take_all(&mut self) -> Vec<Outstanding> {
-        std::mem::take(&mut self.outstanding)
+        std::mem::take(&mut self.outstanding).into()
     }
 
     /// Takes those extended operations that were forwarded before `deadline`.
     pub fn take_overdue_extended(&mut self, deadline: Tick) -> Vec<Outstanding> {
         let overdue = |operation: &Outstanding| operation.request == op::EXTENDED_REQUEST && operation.since < deadline;
         let (overdue, kept): (Vec<_>, Vec<_>) = self.take_all().into_iter().partition(overdue);
-        self.outstanding = kept;
+        self.outstanding = kept.into();
         self.abandoned_any |= !overdue.is_empty();
         overdue
     }
