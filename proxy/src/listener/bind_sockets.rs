@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -12,6 +13,9 @@ use crate::config::Listener;
 
 /// Connections that the kernel completes before they are accepted.
 const BACKLOG: i32 = 4_096;
+
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A bound socket.
 #[derive(Debug)]
@@ -75,12 +79,23 @@ fn bind_tcp(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAdd
         // `[::]` means every address, as people expect it to.
         socket.set_only_v6(false)?;
     }
+    prepare(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     let listener = std::net::TcpListener::from(socket);
     let bound = listener.local_addr()?;
     Ok((listener, bound))
+}
+
+/// Sets what every accepted connection inherits (tcp(7); Linux copies these options from the socket
+/// that listens), so that no connection pays for it.
+///
+/// A client that vanishes without a word must be noticed even while it waits for a search that may
+/// last for days, and answers must not wait for Nagle's algorithm.
+fn prepare(socket: &socket2::Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL))
 }
 
 fn bind_unix(path: &Path, mode: Option<&str>) -> io::Result<std::os::unix::net::UnixListener> {
@@ -97,4 +112,26 @@ fn bind_unix(path: &Path, mode: Option<&str>) -> io::Result<std::os::unix::net::
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_connections_inherit_the_options() {
+        let (listener, address) = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let accepted = loop {
+            match listener.accept() {
+                Ok((accepted, _)) => break accepted,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        };
+        let socket = socket2::SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+        assert!(!socket2::SockRef::from(&client).keepalive().unwrap(), "the check could fail");
+    }
 }

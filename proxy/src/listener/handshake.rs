@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 
@@ -19,9 +18,6 @@ use crate::core::Core;
 use crate::metrics::CloseReason;
 use crate::session::Session;
 use crate::transport::Transport;
-
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Everything that must be undone when a connection ends, however it ends.
 struct Guest {
@@ -79,7 +75,6 @@ async fn greet(guest: &mut Guest, socket: AcceptedSocket) -> Result<Greeted, Clo
         }
         AcceptedSocket::Tcp(stream, peer) => (TcpStream::from_std(stream).map_err(|_| CloseReason::Client)?, peer),
     };
-    prepare(&stream).map_err(|_| CloseReason::Client)?;
     let address = match &guest.listener.proxy_protocol {
         None => Some(peer),
         Some(trusted) => {
@@ -108,14 +103,6 @@ async fn greet(guest: &mut Guest, socket: AcceptedSocket) -> Result<Greeted, Clo
         }
     };
     Ok(Greeted { transport, address })
-}
-
-/// A client that vanishes without a word must be noticed even while it waits for a search that may
-/// last for days, and answers must not wait for Nagle's algorithm.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = socket2::SockRef::from(stream);
-    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL))
 }
 
 /// Reads the header off the stream and not one octet more: what follows may be a TLS handshake.

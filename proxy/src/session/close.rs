@@ -27,7 +27,11 @@ impl Session {
         }
         // Operations that are outstanding would answer into the next session's ears.
         self.detach();
-        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, self.farewell(notice.is_some())).await;
+        // Whoever said unbind or has gone is not listening any more.
+        let nothing_to_say = reason == CloseReason::Client && self.backlog.is_empty() && !self.unflushed;
+        if !nothing_to_say {
+            let _ = tokio::time::timeout(FAREWELL_TIMEOUT, self.farewell(notice.is_some())).await;
+        }
         self.listener.metrics.closed(reason);
     }
 

@@ -44,6 +44,8 @@ pub fn server_config(identity: Identity, clients: ClientAuthentication) -> Resul
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.0)));
     config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| setup(&error))?;
+    // See `super::provider` for the order.
+    config.ignore_client_order = true;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // One ticket per handshake: an LDAP client opens its connections one after the other.
     config.send_tls13_tickets = 1;
