@@ -98,3 +98,38 @@ fn another_certificate() {
     assert_eq!(login(&proxy.ldaps(), ALICE, ALICE_PASSWORD), 0);
     assert_eq!(old.who_am_i(), format!("dn:{ALICE}"), "a connection that stands is not touched");
 }
+
+/// The hashing key is rotated in two steps: while the old one is named as the previous one, what
+/// was remembered under it is still answered; afterwards it is asked once more.
+#[test]
+fn another_hashing_key() {
+    let keys = tempfile::tempdir().expect("a directory for the keys");
+    let key = |name: &str| keys.path().join(name).display().to_string();
+    std::fs::write(key("old"), b"0123456789abcdefghijklmnopqrstuv").expect("write a key");
+    std::fs::write(key("new"), b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345").expect("write a key");
+    let directory = directory();
+    let configuration = |fields: &str| {
+        Configuration::in_front_of(&endpoint(&directory)).section("upstreamPolicy", QUICK).section("cache", fields)
+    };
+    let proxy = configuration(&format!("keyFile: {}", key("old"))).start();
+    let rotate = |fields: String| {
+        let before = hash(&proxy);
+        proxy.write(&configuration(&fields));
+        proxy.reload();
+        wait::until_true("the reload", Duration::from_secs(20), || hash(&proxy) != before);
+    };
+    assert_eq!(login(&proxy.endpoint(), ALICE, "stale"), 49);
+    assert_eq!(directory.binds(ALICE), 1);
+
+    rotate(format!("keyFile: {}, previousKeyFile: {}", key("new"), key("old")));
+    assert_eq!(login(&proxy.endpoint(), ALICE, "stale"), 49);
+    assert_eq!(directory.binds(ALICE), 1, "what the old key knows is still answered");
+    assert_eq!(login(&proxy.endpoint(), ALICE, "another"), 49);
+    assert_eq!(directory.binds(ALICE), 2, "what is new is asked, and remembered under the new key");
+
+    rotate(format!("keyFile: {}", key("new")));
+    assert_eq!(login(&proxy.endpoint(), ALICE, "another"), 49);
+    assert_eq!(directory.binds(ALICE), 2);
+    assert_eq!(login(&proxy.endpoint(), ALICE, "stale"), 49);
+    assert_eq!(directory.binds(ALICE), 3, "the old key is gone, and with it what only it knew");
+}
