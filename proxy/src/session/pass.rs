@@ -11,6 +11,7 @@ use tokio::io::AsyncWrite;
 use zeroize::Zeroize as _;
 
 use super::requests::Taken;
+use super::responses::PassedOn;
 use super::table::{Command, Phase};
 use super::{Session, Step};
 use crate::core::Scratch;
@@ -83,9 +84,15 @@ impl Session {
         connection.unread.clear();
         let Scratch { read, to_client, .. } = scratch;
         to_client.clear();
-        let taken = self.take_answers(&read[..held + received], to_client);
-        self.send_to_client(cx, to_client);
-        Poll::Ready(taken.map_err(Step::UpstreamLost))
+        let PassedOn { straight, lost } = self.take_answers(&read[..held + received], to_client);
+        let straight = &read[straight];
+        if to_client.is_empty() {
+            self.send_to_client(cx, straight);
+        } else {
+            to_client.extend_from_slice(straight);
+            self.send_to_client(cx, to_client);
+        }
+        Poll::Ready(lost.map_or(Ok(()), |lost| Err(Step::UpstreamLost(lost))))
     }
 
     /// Reads answers while a bind waits for outstanding operations: `None` goes on.

@@ -1,5 +1,6 @@
 //! Taking the directory's answers off its octets: pass on, and notice what they mean.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::Session;
@@ -15,24 +16,17 @@ use crate::metrics::{Operation, RequestResult, UpstreamResult};
 const MAX_HELD_ANSWER_BYTES: usize = 16 * 1024;
 
 impl Session {
-    /// Passes the answers in `octets` on to `to_client`. An answer of any length is streamed as it
-    /// comes; what cannot be told yet is kept in the connection's `unread`.
-    ///
-    /// # Errors
-    /// Why the upstream connection is of no more use. What came before is passed on.
-    pub(super) fn take_answers(&mut self, octets: &[u8], to_client: &mut Vec<u8>) -> Result<(), String> {
-        let mut tally = Tally::default();
-        let taken = self.take_and_tally(octets, to_client, &mut tally);
-        self.count_tally(tally);
-        taken
-    }
-
-    fn take_and_tally(&mut self, octets: &[u8], to_client: &mut Vec<u8>, tally: &mut Tally) -> Result<(), String> {
+    /// Takes the answers in `octets`, which an answer of any length may outlast: what is to be
+    /// passed on is either in `to_client` or stands in `octets` as it came, which saves copying it.
+    /// What cannot be told yet is kept in the connection's `unread`.
+    pub(super) fn take_answers(&mut self, octets: &[u8], to_client: &mut Vec<u8>) -> PassedOn {
         let now = self.core.now();
+        let mut tally = Tally::default();
         let mut at = 0;
         let mut pass_from = 0;
-        while at < octets.len() {
-            let Some(connection) = &mut self.attached else { return Ok(()) };
+        let mut lost = None;
+        while at < octets.len() && lost.is_none() {
+            let Some(connection) = &mut self.attached else { break };
             if connection.streaming > 0 {
                 let passed = connection.streaming.min(octets.len() - at);
                 connection.streaming -= passed;
@@ -47,13 +41,13 @@ impl Session {
                     break;
                 }
                 Err(error) => {
-                    to_client.extend_from_slice(&octets[pass_from..at]);
-                    return Err(format!("not an LDAP answer: {error}"));
+                    lost = Some(format!("not an LDAP answer: {error}"));
+                    break;
                 }
             };
             let whole = rest.len() >= peek.total;
             let message = &rest[..peek.total.min(rest.len())];
-            match self.take_answer(message, &peek, now, tally) {
+            match self.take_answer(message, &peek, now, &mut tally) {
                 Passing::Pass => {
                     at += message.len();
                     if !whole && let Some(connection) = &mut self.attached {
@@ -68,20 +62,19 @@ impl Session {
                 }
                 Passing::Drop => {
                     to_client.extend_from_slice(&octets[pass_from..at]);
-                    if !whole {
-                        return Err("an answer to an unknown message ID".to_owned());
-                    }
-                    at += message.len();
                     pass_from = at;
+                    if whole {
+                        at += message.len();
+                        pass_from = at;
+                    } else {
+                        lost = Some("an answer to an unknown message ID".to_owned());
+                    }
                 }
-                Passing::Disconnected => {
-                    to_client.extend_from_slice(&octets[pass_from..at]);
-                    return Err("the directory sent a notice of disconnection".to_owned());
-                }
+                Passing::Disconnected => lost = Some("the directory sent a notice of disconnection".to_owned()),
             }
         }
-        to_client.extend_from_slice(&octets[pass_from..at]);
-        Ok(())
+        self.count_tally(tally);
+        PassedOn { straight: pass_from..at, lost }
     }
 
     /// Counts a final answer together with those before it, or after them when it is another kind.
@@ -140,6 +133,14 @@ impl Session {
         }
         Passing::Pass
     }
+}
+
+/// What became of the octets of one read.
+pub(super) struct PassedOn {
+    /// Where in them stands what is passed on as it came, after what was put aside for the client.
+    pub(super) straight: Range<usize>,
+    /// Why the upstream connection is of no more use; what came before is passed on all the same.
+    pub(super) lost: Option<String>,
 }
 
 /// The final answers of one pass that are alike. Counting each by itself costs more than passing
