@@ -202,7 +202,11 @@ pub fn extended(data: &[u8]) {
         _ => {}
     }
     if let Some(ProtocolOp::ExtendedResp(theirs)) = rasn_reads(frame).map(|message| message.protocol_op) {
-        assert_eq!(bindproxy::codec::extended::response_name(frame, &peek), theirs.response_name.as_deref());
+        // rasn joins the segments of a constructed string, which LDAP does not have (RFC 4511
+        // section 5.1) and we do not read.
+        if let Some(ours) = bindproxy::codec::extended::response_name(frame, &peek) {
+            assert_eq!(Some(ours), theirs.response_name.as_deref());
+        }
     }
 }
 
