@@ -54,4 +54,10 @@ LDIF
 PATH=$PATH:/usr/sbin
 slapadd -q -f "$dir/slapd.conf" -l "$dir/seed.ldif"
 echo "OpenLDAP on ldap://127.0.0.1:10389; every bind that reaches it is a line below; Ctrl-C ends it"
-slapd -f "$dir/slapd.conf" -h ldap://127.0.0.1:10389 -d stats 2>&1 | grep --line-buffered -E 'BIND dn=".+" method|RESULT tag=97 err=[1-9]'
+slapd -f "$dir/slapd.conf" -h ldap://127.0.0.1:10389 -d stats \
+  2> >(grep --line-buffered -E 'BIND dn=".+" method|RESULT tag=97 err=[1-9]') &
+server=$!
+# Ended by a signal to this script alone, it takes its server along.
+trap 'kill "$server" 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'exit 0' INT TERM
+wait "$server"
