@@ -9,11 +9,11 @@ use crate::admin::api::{
     AdminApi, BindCounts, CacheReport, ExplainedEntry, Explanation, FlushReport, FlushRequest, ListenerReport,
     Offender, StatusReport, UpstreamReport,
 };
-use crate::bind::{self, FlushScope, NameQuery, offenders};
+use crate::bind::{self, FlushScope, NameQuery, ShortHash, offenders};
 use crate::clock::Tick;
 use crate::core::Shared;
 use crate::effects::perform;
-use crate::logging::{Escaped, ShortHash};
+use crate::logging::Escaped;
 use crate::settings::Settings;
 
 /// The running proxy, as the API sees it.

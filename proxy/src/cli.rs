@@ -1,7 +1,7 @@
 //! The command line. What a person can type is here; what it does is elsewhere.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
@@ -174,14 +174,6 @@ impl ValueEnum for LogLevel {
             Self::Debug => "debug",
             Self::Trace => "trace",
         }))
-    }
-}
-
-impl Cli {
-    /// The form of the log: as asked for, else text for a terminal and JSON for a collector.
-    #[must_use]
-    pub fn effective_log_format(&self) -> LogFormat {
-        self.log_format.unwrap_or(if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::bind::{Effect, PurgeCause, RedactedName};
+use crate::bind::{Effect, PurgeCause, ShortHash};
 use crate::core::Shared;
 use crate::metrics::Removal;
 
@@ -13,10 +13,10 @@ pub fn perform(shared: &Arc<Shared>, effects: &[Effect]) {
         match effect {
             Effect::Learned { name, life, level, .. } => {
                 cache.inserted.inc();
-                tracing::debug!(name = %RedactedName(name.short()), life_seconds = life.as_secs(), level, "failed bind recorded");
+                tracing::debug!(name = %ShortHash(name.short()), life_seconds = life.as_secs(), level, "failed bind recorded");
             }
             Effect::NotRecorded { name, reason } => {
-                tracing::debug!(name = %RedactedName(name.short()), ?reason, "failed bind not recorded");
+                tracing::debug!(name = %ShortHash(name.short()), ?reason, "failed bind not recorded");
             }
             Effect::Succeeded { removed, .. } | Effect::PasswordWasRight { removed, .. } => {
                 cache.removed(Removal::SuccessSeen, u64::from(*removed));
@@ -27,7 +27,7 @@ pub fn perform(shared: &Arc<Shared>, effects: &[Effect]) {
                     PurgeCause::Flush => Removal::Flushed,
                 };
                 cache.removed(reason, *removed as u64);
-                let name = name.map(|name| RedactedName(name.short()).to_string());
+                let name = name.map(|name| ShortHash(name.short()).to_string());
                 tracing::debug!(name, ?cause, removed, "failed binds purged");
             }
         }

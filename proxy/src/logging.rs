@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write};
-use std::str::FromStr;
 
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::set_global_default;
@@ -11,6 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::{Registry, fmt as layers, reload};
 
+use crate::bind::ShortHash;
 use crate::cli::LogFormat;
 use crate::config::LogLevel;
 
@@ -145,34 +145,6 @@ fn is_colour(rest: &str) -> bool {
     parameters.trim_start_matches(|character: char| character.is_ascii_digit() || character == ';').starts_with('m')
 }
 
-/// A bind name as a keyed hash of 32 bits: enough to recognise a name in a log, too little to test
-/// one without the cluster's key. Written `~1a2b3c4d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ShortHash(pub u32);
-
-impl fmt::Display for ShortHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "~{:08x}", self.0)
-    }
-}
-
-/// A text that is no [`ShortHash`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a short hash is ~ and eight hexadecimal digits")]
-pub struct NoShortHash;
-
-impl FromStr for ShortHash {
-    type Err = NoShortHash;
-
-    fn from_str(text: &str) -> Result<Self, NoShortHash> {
-        let digits = text.strip_prefix('~').ok_or(NoShortHash)?;
-        if digits.len() != 8 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(NoShortHash);
-        }
-        u32::from_str_radix(digits, 16).map(Self).map_err(|_| NoShortHash)
-    }
-}
-
 /// A bind name on its way into the log: its hash, or (`logging.redactNames: false`) itself, escaped.
 #[derive(Clone, Copy)]
 pub enum LoggedName<'a> {
@@ -255,6 +227,7 @@ mod tests {
     use tracing::subscriber::with_default;
 
     use super::*;
+    use crate::bind::NoShortHash;
 
     #[derive(Clone, Default)]
     struct Captured(Arc<Mutex<Vec<u8>>>);

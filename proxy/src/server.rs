@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc;
 
-use crate::admin;
+use crate::admin::{self, AdminError};
 use crate::api::Api;
 use crate::bind::offenders::Offenders;
 use crate::bind::{Guard, HashKey, SWEEP_SLOTS, Stats};
@@ -62,13 +62,8 @@ pub enum StartError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The admin port.
-    #[error("admin.address: cannot listen on {address}: {cause}; stop what listens there or choose another port")]
-    Admin {
-        /// The configured address.
-        address: SocketAddr,
-        /// What the system said.
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The configuration cannot be run.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -87,9 +82,7 @@ impl Server {
     /// [`StartError`].
     pub fn start(loaded: &Loaded, path: &Path, workers: usize, log: Option<LogHandle>) -> Result<Self, StartError> {
         let listeners = bind_sockets::bind_all(&loaded.config.listeners)?;
-        let admin_socket = std::net::TcpListener::bind(loaded.config.admin.address)
-            .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
-            .map_err(|cause| StartError::Admin { address: loaded.config.admin.address, cause })?;
+        let admin_socket = admin::listen(loaded.config.admin.address)?;
         let admin_address = admin_socket.local_addr()?;
         let names = |socket: &[crate::config::Listener]| {
             socket.iter().map(|listener| listener.name.clone()).collect::<Vec<_>>()

@@ -1,7 +1,6 @@
 //! One generation of the configuration, with everything loaded that it names. Replaced whole by a
 //! reload; a session looks at the present generation at each decision.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -191,10 +190,4 @@ fn endpoint(upstream: &config::Upstream) -> Endpoint {
     let host = upstream.host.clone().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.parse().map_or_else(|_| Endpoint::Name(host.clone(), port), |address| Endpoint::Address(address, port))
-}
-
-/// Listener name to listener, for what a reload may not change.
-#[must_use]
-pub fn listeners_by_name(config: &Config) -> BTreeMap<&str, &config::Listener> {
-    config.listeners.iter().map(|listener| (listener.name.as_str(), listener)).collect()
 }

@@ -125,7 +125,10 @@ impl Server {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let listener = listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))).await.expect("a port");
+                let listener = tokio::net::TcpListener::from_std(
+                    listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))).expect("a port"),
+                )
+                .expect("a reactor");
                 tell.send(listener.local_addr().expect("an address").port()).expect("told");
                 serve(listener, state, stopped).await;
             });
@@ -448,9 +451,9 @@ fn shutdown_ends_idle_connections_and_closes_the_port() {
 
 #[tokio::test]
 async fn a_busy_port_is_told_with_its_field() {
-    let taken = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a port");
+    let taken = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
     let address = taken.local_addr().expect("an address");
-    let told = listen(address).await.expect_err("busy").to_string();
+    let told = listen(address).expect_err("busy").to_string();
     assert!(told.starts_with("admin.address: ") && told.contains(&address.to_string()), "{told}");
     assert!(told.contains("write another one"), "{told}");
 }

@@ -11,11 +11,10 @@ mod flush_body;
 mod routes;
 mod text;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use tokio::net::TcpListener;
 
 pub use api::AdminApi;
 pub use connections::serve;
@@ -61,8 +60,10 @@ pub enum AdminError {
 ///
 /// # Errors
 /// When it cannot be listened on; nothing changed.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, AdminError> {
-    TcpListener::bind(address).await.map_err(|source| AdminError::Listen { address, source })
+pub fn listen(address: SocketAddr) -> Result<TcpListener, AdminError> {
+    TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .map_err(|source| AdminError::Listen { address, source })
 }
 
 fn remedy(fault: &std::io::Error) -> &'static str {

@@ -4,6 +4,7 @@
 //! cluster's key neither can be tested against a guess. Every part is length-prefixed.
 
 use std::fmt;
+use std::str::FromStr;
 
 use zeroize::{Zeroize, Zeroizing};
 
@@ -38,7 +39,7 @@ pub struct NameKey(pub [u8; 16]);
 
 impl NameKey {
     /// The short form by which logs name an account without naming it; prints as `~1a2b3c4d`
-    /// through [`RedactedName`].
+    /// through [`ShortHash`].
     #[must_use]
     pub fn short(&self) -> u32 {
         let [a, b, c, d, ..] = self.0;
@@ -55,17 +56,35 @@ impl NameKey {
 
 impl fmt::Debug for NameKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&RedactedName(self.short()), f)
+        fmt::Display::fmt(&ShortHash(self.short()), f)
     }
 }
 
-/// How a log line shows a name: `~` and eight hexadecimal digits of its keyed hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RedactedName(pub u32);
+/// A bind name as a keyed hash of 32 bits: enough to recognise a name in a log, too little to test
+/// one without the cluster's key. Written `~1a2b3c4d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ShortHash(pub u32);
 
-impl fmt::Display for RedactedName {
+impl fmt::Display for ShortHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "~{:08x}", self.0)
+    }
+}
+
+/// A text that is no [`ShortHash`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a short hash is ~ and eight hexadecimal digits")]
+pub struct NoShortHash;
+
+impl FromStr for ShortHash {
+    type Err = NoShortHash;
+
+    fn from_str(text: &str) -> Result<Self, NoShortHash> {
+        let digits = text.strip_prefix('~').ok_or(NoShortHash)?;
+        if digits.len() != 8 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(NoShortHash);
+        }
+        u32::from_str_radix(digits, 16).map(Self).map_err(|_| NoShortHash)
     }
 }
 
@@ -289,6 +308,6 @@ mod tests {
         let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
         assert!(!printed.contains(&hex(&credential.digest.0[..4])));
         assert!(!printed.contains("5a5a") && !printed.contains("90, 90"));
-        assert!(printed.contains(&RedactedName(credential.name.short()).to_string()[1..]));
+        assert!(printed.contains(&ShortHash(credential.name.short()).to_string()[1..]));
     }
 }

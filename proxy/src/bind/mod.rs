@@ -30,7 +30,7 @@ pub use effect::{Effect, NotRecorded, PurgeCause};
 pub use explain::{EntryExplanation, Explanation, NameQuery};
 pub use flight::{Lease, Release};
 pub use guard::{Decision, FlushScope, Flushed, Guard, Outcome, Policy, SWEEP_SLOTS, Settled, Stats};
-pub use key::{Credential, Digest, HashKey, Keys, NameKey, NameKeys, RedactedName};
+pub use key::{Credential, Digest, HashKey, Keys, NameKey, NameKeys, NoShortHash, ShortHash};
 pub use memo::NameMemo;
 pub use offenders::{Offender, Offenders};
 pub use rules::{Class, VerdictRules};
