@@ -21,6 +21,7 @@ pub mod api;
 pub mod bind;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod codec;
 pub mod config;
 pub mod core;

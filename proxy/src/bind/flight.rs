@@ -73,6 +73,17 @@ pub enum Release {
     Forward(Lease),
 }
 
+/// What came of an attempt, for those who wait for it at another member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// The directory refused it, in these words.
+    Verdict(Arc<Verdict>),
+    /// The password is right: each who waits binds for itself.
+    Success,
+    /// No answer is known, or it was never sent: the next one's turn.
+    Fault,
+}
+
 /// One attempt in flight.
 #[derive(Debug)]
 pub(super) struct Flight<W> {

@@ -34,16 +34,21 @@ impl Lives {
 /// Kept as the tick plus one with zero for "never": half the size of an `Option`, of which the
 /// store holds millions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Past(u64);
+pub struct Past(u64);
 
 impl Past {
-    pub(super) const NEVER: Self = Self(0);
+    /// It never happened.
+    pub const NEVER: Self = Self(0);
 
-    pub(super) fn at(tick: Tick) -> Self {
+    /// It happened at `tick`.
+    #[must_use]
+    pub fn at(tick: Tick) -> Self {
         Self(tick.0.saturating_add(1))
     }
 
-    pub(super) fn tick(self) -> Option<Tick> {
+    /// When, if ever.
+    #[must_use]
+    pub fn tick(self) -> Option<Tick> {
         self.0.checked_sub(1).map(Tick)
     }
 
