@@ -248,13 +248,20 @@ impl Node {
     fn updated<W: Waiting>(&mut self, step: &mut Step<'_, W>, link: LinkId, standing: Standing, keys: KeyIds) {
         let Some(member) = self.members.at_mut(link) else { return };
         let rotated = member.keys != keys;
+        let joined = member.standing == Standing::Joining && standing == Standing::Joined;
         member.standing = standing;
         member.keys = keys;
+        let channel = member.dialled;
         step.effects.push(Effect::MembersChanged);
         self.reckon_owners(step);
-        if rotated && let Some(channel) = self.members.at(link).and_then(|member| member.dialled) {
+        let Some(channel) = channel else { return };
+        if rotated {
             // What did not mean anything to it before may do so now.
             self.syncs.want(channel);
+        }
+        if joined {
+            // From now on its time counts: two that start together need not wait for the next ping.
+            self.ping(step, vec![channel]);
         }
     }
 
@@ -286,12 +293,15 @@ impl Node {
             step.effects.push(Effect::MembersChanged);
         }
         if self.beat.0.is_multiple_of(PING_EVERY) {
-            let links = self.members.dialled_links();
-            let (now, number) = (step.now, self.beat.0);
-            self.say(step, links, Message::Ping { now, number });
+            self.ping(step, self.members.dialled_links());
         }
         self.take_back_leases(step);
         self.schedule_sync(step, random);
+    }
+
+    fn ping<W: Waiting>(&mut self, step: &mut Step<'_, W>, links: Vec<LinkId>) {
+        let (now, number) = (step.now, self.beat.0);
+        self.say(step, links, Message::Ping { now, number });
     }
 
     /// Says something, after all that was learned before.
