@@ -302,7 +302,7 @@ pub fn cluster_frame(data: &[u8]) {
         _ => {}
     }
     let mut out = Vec::new();
-    wire::encode(&message, &mut out).expect("what was read can be written");
+    wire::encode(&message, &mut out).unwrap();
     assert_eq!(wire::frame_length(&out), Ok(Some(out.len())));
     assert_eq!(wire::decode(&out[wire::LENGTH_OCTETS..]), Ok(message));
 }
