@@ -292,7 +292,7 @@ fn start_control(
             tokio::spawn(checker::run(shared.clone(), settings.clone()));
             tokio::spawn(reloader.clone().watch());
             tokio::spawn(sweep_store(shared.clone()));
-            let api = Arc::new(Api::new(shared.clone(), settings, addresses));
+            let api = Arc::new(Api::new(shared.clone(), settings, addresses, Arc::new(admin::cluster::Alone)));
             let state = admin::AdminState {
                 status: shared.status.clone(),
                 metrics: shared.metrics.clone(),
