@@ -110,6 +110,9 @@ impl Api {
                 Answers::of(gathered, &self.node_name, own)
             }
         };
+        if !missing.is_empty() {
+            tracing::warn!(?missing, "not every member acknowledged a flush");
+        }
         FlushReport {
             removed: views.iter().map(|(_, reply)| reply.removed).max().unwrap_or_default(),
             lasting: views.iter().any(|(_, reply)| reply.known),

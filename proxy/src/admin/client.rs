@@ -42,7 +42,7 @@ pub enum Verb {
     },
     /// Forget the failures of a name.
     Flush {
-        /// As a client would write it.
+        /// As a client would write it, or a short hash from the log.
         name: String,
     },
     /// Forget everything.
