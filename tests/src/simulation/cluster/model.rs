@@ -88,6 +88,8 @@ pub(super) struct Tolerance {
     pub(super) apart: Micros,
     /// How far ahead of its own clock a purge reaches.
     pub(super) forgiveness: Micros,
+    /// Whether queues have room for all facts, so that an owner has every failure that it granted.
+    pub(super) nothing_is_dropped: bool,
 }
 
 #[derive(Debug)]
@@ -147,7 +149,8 @@ impl Model {
                 (Some(ended), Some(belief)) if other.certain => {
                     let life = micros(belief.life);
                     let lives = now + self.grace(life) < ended + life;
-                    let knows = belief.known.contains_key(&attempt.run) || (one_owner && !self.was_good(pair));
+                    let knows = belief.known.contains_key(&attempt.run)
+                        || (one_owner && self.tolerance.nothing_is_dropped && !self.was_good(pair));
                     if lives && knows {
                         return Err(format!(
                             "I1: {pair:?} goes to the directory from run {} though it is known to be wrong by {other:?}",
@@ -337,17 +340,15 @@ impl Model {
         }
     }
 
-    /// Two runs have compared: each knows what the other one knew.
-    pub(super) fn knows_all_of(&mut self, run: Run, other: Run, now: Micros) {
-        for pardon in self.pardons.values_mut() {
-            if pardon.known.contains_key(&other) {
-                pardon.known.entry(run).or_insert(now);
-            }
+    /// Two runs have compared since then: each knows what the other one knew at that time.
+    pub(super) fn knows_all_of(&mut self, run: Run, other: Run, since: Micros, now: Micros) {
+        let knew = |known: &BTreeMap<Run, Micros>| known.get(&other).is_some_and(|&at| at <= since);
+        for pardon in self.pardons.values_mut().filter(|pardon| knew(&pardon.known)) {
+            pardon.known.entry(run).or_insert(now);
         }
-        for belief in self.attempts.values_mut().filter_map(|attempt| attempt.belief.as_mut()) {
-            if belief.known.contains_key(&other) {
-                belief.known.entry(run).or_insert(now);
-            }
+        let beliefs = self.attempts.values_mut().filter_map(|attempt| attempt.belief.as_mut());
+        for belief in beliefs.filter(|belief| knew(&belief.known)) {
+            belief.known.entry(run).or_insert(now);
         }
     }
 

@@ -477,8 +477,9 @@ impl World {
                 self.disturb_all(slot);
             }
             Count::Propagated { milliseconds } => {
-                // What was held up by a stopped process or a stalled connection may be old.
-                let bound = self.plan.slowest() / MILLISECOND + 2;
+                // The clocks of the two are as far apart as anything is on its way. What was held up by a stopped
+                // process or a stalled connection may be older.
+                let bound = 2 * self.plan.slowest() / MILLISECOND + 2;
                 let calm = self.now > self.views_changed + 20 * SECOND;
                 if calm && milliseconds > bound {
                     return Err(format!("a fact took {milliseconds} ms to node {slot}, and the network {bound} ms"));

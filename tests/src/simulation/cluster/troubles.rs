@@ -401,6 +401,7 @@ impl World {
             return Ok(());
         }
         let message = self.through_octets(message)?;
+        self.note_detail(|| format!("node {slot}: to {links:?}: {message:?}"));
         for &id in links {
             let Some(end) = self.network.end_of(id, run) else { continue };
             self.report.messages += 1;

@@ -104,7 +104,8 @@ impl Ord for Due {
     }
 }
 
-/// Events that a violation tells.
+/// Events that a violation tells, unless `BINDPROXY_SIMULATION_EVENTS` asks for more; then it tells of
+/// messages, too.
 const HISTORY: usize = 40;
 /// What stands before a cluster's first clock: a year or so.
 pub(super) const WALL: Micros = 30_000_000 * SECOND;
@@ -139,6 +140,7 @@ pub(super) struct World {
     pub(super) peace: bool,
     pub(super) report: Report,
     history: Option<VecDeque<String>>,
+    remembers: usize,
 }
 
 impl World {
@@ -148,7 +150,9 @@ impl World {
         let directory = Directory::new(plan.directory, plan.names);
         let verdicts = [Check::Right, Check::Wrong, Check::Locked].map(|check| verdict(directory.words(check)));
         let forgiveness = u64::try_from(FORGIVENESS.as_micros()).unwrap_or(u64::MAX);
-        let tolerance = Tolerance { apart: plan.slowest(), forgiveness };
+        let nothing_is_dropped = plan.faults.overflow == 0.0;
+        let tolerance = Tolerance { apart: plan.slowest(), forgiveness, nothing_is_dropped };
+        let asked_for = std::env::var("BINDPROXY_SIMULATION_EVENTS").ok().and_then(|number| number.parse().ok());
         let mut world = Self {
             seed,
             fault,
@@ -172,6 +176,7 @@ impl World {
             peace: false,
             report: Report::default(),
             history: writes.then(VecDeque::new),
+            remembers: asked_for.unwrap_or(HISTORY),
             plan,
         };
         world.prepare();
@@ -224,10 +229,17 @@ impl World {
     pub(super) fn note(&mut self, what: impl FnOnce() -> String) {
         let now = self.now;
         if let Some(history) = &mut self.history {
-            if history.len() == HISTORY {
+            if history.len() >= self.remembers {
                 history.pop_front();
             }
             history.push_back(format!("{:>10.3} ms  {}", now as f64 / 1000.0, what()));
+        }
+    }
+
+    /// The same for what happens too often to be of interest.
+    pub(super) fn note_detail(&mut self, what: impl FnOnce() -> String) {
+        if self.remembers > HISTORY {
+            self.note(what);
         }
     }
 
@@ -275,8 +287,8 @@ impl World {
             Event::Repaired { one, other, since } => {
                 let in_touch = self.disturbed[one.slot][other.slot] == since && self.in_touch(one.slot, other.slot);
                 if in_touch && self.runs(one) && self.runs(other) {
-                    self.model.knows_all_of(one.run, other.run, self.now);
-                    self.model.knows_all_of(other.run, one.run, self.now);
+                    self.model.knows_all_of(one.run, other.run, since, self.now);
+                    self.model.knows_all_of(other.run, one.run, since, self.now);
                 }
                 Ok(())
             }
