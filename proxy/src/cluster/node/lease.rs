@@ -3,7 +3,7 @@
 //! The owner uses the guard's own single flight: an attempt of another member is one that leads or waits
 //! there like a session's. What came of it is told by facts; the conclusion only lets the others go.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use crate::bind::{Conclusion, Credential, Decision, Digest, Fact, Lease, NameKey, Release, Source};
 
@@ -22,7 +22,7 @@ const MAX_VERDICT: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     /// What this node's sessions asked others for.
-    asked: HashMap<AskId, Asked>,
+    asked: BTreeMap<AskId, Asked>,
     /// What others' sessions do with this node's leave.
     granted: BTreeMap<Holder, Grant>,
     /// Whose attempts wait in this node's guard.

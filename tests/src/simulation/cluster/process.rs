@@ -79,6 +79,8 @@ pub(super) enum Input {
     Deadline {
         ask: AskId,
     },
+    /// There was no owner to be asked, but there may be one now.
+    LookAgain { ask: AskId },
     /// A session waits too long for others.
     Impatient {
         session: u64,

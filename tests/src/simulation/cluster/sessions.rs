@@ -24,6 +24,8 @@ pub(super) const REQUEST_TIMEOUT: Micros = 10 * SECOND;
 const LEASE_DEADLINE: Micros = 100 * MILLISECOND;
 /// The same with `coordination: Strict`.
 const STRICT_DEADLINE: Micros = 2 * SECOND;
+/// How soon a session looks again for an owner that there was not.
+const LOOK_AGAIN: Micros = 50 * MILLISECOND;
 /// Waiting for one's turn, for the owner, for one more turn, and for the directory.
 const LONGEST_BIND: Micros = 4 * REQUEST_TIMEOUT;
 
@@ -135,6 +137,25 @@ impl World {
         let deadline = if self.plan.coordination == Coordination::Strict { STRICT_DEADLINE } else { LEASE_DEADLINE };
         self.later(slot, deadline, Input::Deadline { ask });
         Ok(())
+    }
+
+    /// An attempt that waited for the owner may go on, unless its failure was heard of meanwhile.
+    fn go_on(&mut self, slot: usize, session: u64, lease: Lease, granted: Option<AskId>) -> Result<(), String> {
+        let tick = self.tick(slot);
+        let Some(process) = &mut self.processes[slot] else { return Ok(()) };
+        let Some(verdict) = process.guard.heard_of(lease.credential(), tick) else {
+            return self.send(slot, session, lease, granted);
+        };
+        let code = verdict.code();
+        let conclusion = Conclusion::Verdict(verdict);
+        let settled = process.guard.conclude(lease, conclusion.clone(), tick);
+        if let Some(ask) = granted {
+            self.to_node(slot, NodeEvent::Concluded { ask, conclusion });
+        }
+        for (waiter, release) in settled.released {
+            self.release(slot, waiter, release)?;
+        }
+        self.told(slot, session, Told::Waited(code))
     }
 
     /// An attempt goes to the directory, through whatever becomes of it.
@@ -357,7 +378,7 @@ impl World {
             return self.told(slot, session, Told::Nothing);
         }
         self.report.unleased += 1;
-        self.send(slot, session, lease, None)
+        self.go_on(slot, session, lease, None)
     }
 
     /// A session has waited for others for as long as it may.
@@ -404,6 +425,28 @@ impl World {
         if calm { Err(format!("a session of node {slot} waited for ten seconds for nothing")) } else { Ok(()) }
     }
 
+    /// There was no owner, but there may be one now.
+    fn look_again(&mut self, slot: usize, ask: AskId) -> Result<(), String> {
+        let Some(process) = &mut self.processes[slot] else { return Ok(()) };
+        let Some(Asking { session, lease, since, told_to_wait: _ }) = process.asking.remove(&ask) else {
+            return Ok(());
+        };
+        if process.node.owners().owner_of(lease.credential()) == Owner::Myself {
+            return self.go_on(slot, session, lease, None);
+        }
+        let credential = *lease.credential();
+        let again = AskId(self.number());
+        let Some(process) = &mut self.processes[slot] else { return Ok(()) };
+        if let Some(state) = process.sessions.get_mut(&session) {
+            state.phase = Phase::Asking(again);
+        }
+        process.asking.insert(again, Asking { session, lease, since, told_to_wait: false });
+        self.to_node(slot, NodeEvent::Ask { ask: again, credential });
+        let left = (since + STRICT_DEADLINE).saturating_sub(self.now);
+        self.later(slot, left, Input::Deadline { ask: again });
+        Ok(())
+    }
+
     /// What the owner says about an attempt.
     fn permit(&mut self, slot: usize, ask: AskId, permission: Permission) -> Result<(), String> {
         let tick = self.tick(slot);
@@ -418,13 +461,24 @@ impl World {
             self.later(slot, REQUEST_TIMEOUT, Input::Impatient { session });
             return Ok(());
         }
-        let Some(Asking { session, lease, .. }) = process.asking.remove(&ask) else { return Ok(()) };
+        let Some(Asking { session, lease, since, .. }) = process.asking.remove(&ask) else { return Ok(()) };
         match permission {
             Permission::Granted => {
                 self.report.granted += 1;
-                self.send(slot, session, lease, Some(ask))
+                self.go_on(slot, session, lease, Some(ask))
             }
-            Permission::Free | Permission::NoOwner | Permission::Waiting => self.send(slot, session, lease, None),
+            // Looked for again, until there is an owner or no more time.
+            Permission::NoOwner if self.plan.coordination == Coordination::Strict => {
+                if self.now > since + STRICT_DEADLINE {
+                    self.give_back(slot, lease)?;
+                    return self.told(slot, session, Told::Nothing);
+                }
+                let Some(process) = &mut self.processes[slot] else { return Ok(()) };
+                process.asking.insert(ask, Asking { session, lease, since, told_to_wait: false });
+                self.later(slot, LOOK_AGAIN, Input::LookAgain { ask });
+                Ok(())
+            }
+            Permission::Free | Permission::NoOwner | Permission::Waiting => self.go_on(slot, session, lease, None),
             Permission::Verdict(verdict) => {
                 self.report.waited_elsewhere += 1;
                 let code = verdict.code();
@@ -534,6 +588,7 @@ impl World {
             Input::Present { session, pair } => self.present(slot, session, pair),
             Input::Answer { attempt, check } => self.answer(slot, attempt, check),
             Input::Deadline { ask } => self.deadline(slot, ask),
+            Input::LookAgain { ask } => self.look_again(slot, ask),
             Input::Impatient { session } => self.impatient(slot, session, false),
             Input::Gone { session } => self.impatient(slot, session, true),
             Input::Changed { name } => {
