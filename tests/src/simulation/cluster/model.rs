@@ -40,7 +40,6 @@ pub(super) struct Attempt {
 #[derive(Clone, Debug)]
 pub(super) struct Belief {
     pub(super) life: Duration,
-    pub(super) level: u8,
     /// The runs that must have it, and since when.
     pub(super) known: BTreeMap<Run, Micros>,
 }
@@ -237,7 +236,7 @@ impl Model {
                     return Err(format!("{pair:?} is believed {life:?} at level {level} after {failures} failures"));
                 }
                 if let Some(attempt) = self.attempts.get_mut(&id) {
-                    attempt.belief = Some(Belief { life, level, known: BTreeMap::from([(run, now)]) });
+                    attempt.belief = Some(Belief { life, known: BTreeMap::from([(run, now)]) });
                 }
                 Ok(Some(FactId::Belief(id)))
             }
@@ -346,7 +345,12 @@ impl Model {
         for pardon in self.pardons.values_mut().filter(|pardon| knew(&pardon.known)) {
             pardon.known.entry(run).or_insert(now);
         }
-        let beliefs = self.attempts.values_mut().filter_map(|attempt| attempt.belief.as_mut());
+        // What ends soon is not compared.
+        let long = |attempt: &&mut Attempt| match (attempt.ended, &attempt.belief) {
+            (Some(ended), Some(belief)) => ended + micros(belief.life) > now + ENDS_SOON,
+            _ => false,
+        };
+        let beliefs = self.attempts.values_mut().filter(long).filter_map(|attempt| attempt.belief.as_mut());
         for belief in beliefs.filter(|belief| knew(&belief.known)) {
             belief.known.entry(run).or_insert(now);
         }
@@ -403,5 +407,7 @@ fn micros(duration: Duration) -> Micros {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Failures that live no longer are left out of comparisons.
+const ENDS_SOON: Micros = 6 * SECOND;
 /// How long a comparison may take to repair what push missed, once two nodes see each other again.
 pub(super) const REPAIR: Micros = 5 * SECOND;
