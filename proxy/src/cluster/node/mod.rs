@@ -181,9 +181,8 @@ impl Node {
         self.align(step, hello.standing, hello.now);
         step.effects.push(Effect::MembersChanged);
         self.reckon_owners(step);
-        // One of the two compares; the comparison repairs both.
-        let mine = self.settings.node < hello.node;
-        if direction == Direction::Dialled && mine && self.standing == Standing::Joined {
+        // From now on this node tells what it learns; what it learned up to here, a comparison brings.
+        if direction == Direction::Dialled && self.standing == Standing::Joined {
             self.syncs.want(link);
         }
     }

@@ -69,6 +69,7 @@ impl Node {
     /// Merges facts. Whether any was new.
     pub(super) fn merge<W: Waiting>(&mut self, step: &mut Step<'_, W>, link: LinkId, facts: &[Fact]) -> bool {
         let Some(member) = self.members.at(link) else { return false };
+        let teller = member.node;
         if !members::share_a_key(&self.settings.keys, &member.keys) {
             step.count(Count::RefusedKey);
             return false;
@@ -85,6 +86,9 @@ impl Node {
             let merged = step.guard.merge(fact, step.now);
             changed |= merged.changed;
             seen.extend(merged.effects);
+            if let (Fact::Failure(failure), Some(_)) = (fact, &merged.newer) {
+                self.leases.forgiven(teller, &failure.digest);
+            }
             newer.extend(merged.newer);
         }
         if !seen.is_empty() {

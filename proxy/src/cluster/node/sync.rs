@@ -3,7 +3,7 @@
 //!
 //! The side that begins remembers where it is; the other one only keeps its sums until it is asked for them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rand::RngExt;
 
@@ -13,6 +13,7 @@ use crate::clock::Tick;
 use super::super::event::{Count, LinkId, Waiting};
 use super::super::members::Beat;
 use super::super::message::{Leaf, Message, Standing, Sums, SyncId};
+use super::clock::BOUND;
 use super::push::send_facts;
 use super::{Node, Step};
 
@@ -20,7 +21,7 @@ use super::{Node, Step};
 const EVERY: u64 = 20;
 /// Beats after which a comparison that goes nowhere is given up: 10 s.
 const PATIENCE: u64 = 20;
-/// What began within the last 3 s may still be on its way by push, and is not compared.
+/// What began within the last 3 s may still be on its way by push, and is not compared without a reason.
 const YOUNG: std::time::Duration = std::time::Duration::from_secs(3);
 /// Facts that one exchange of leaves should bring.
 const BATCH: usize = 4096;
@@ -31,14 +32,23 @@ const LEAVES: usize = 65_536;
 
 #[derive(Debug, Default)]
 pub(super) struct Syncs {
-    /// Connections at whose other end somebody may lack something.
-    wanted: BTreeSet<LinkId>,
+    /// Connections at whose other end somebody may lack something, and how much is compared there.
+    wanted: BTreeMap<LinkId, Extent>,
     active: Option<Active>,
     /// Sums that others compare with.
     lent: HashMap<LinkId, Lent>,
     last_id: u32,
     /// How many entries had made room when this was last looked at.
     evicted: u64,
+}
+
+/// How much is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Extent {
+    /// What push has had the time to bring.
+    Settled,
+    /// Everything: what was learned a moment ago could not be pushed, or found no room.
+    All,
 }
 
 #[derive(Debug)]
@@ -62,9 +72,9 @@ struct Lent {
 }
 
 impl Syncs {
-    /// Compare with whoever is there.
+    /// Compare everything with whoever is there.
     pub(super) fn want(&mut self, link: LinkId) {
-        self.wanted.insert(link);
+        self.wanted.insert(link, Extent::All);
     }
 
     pub(super) fn forget(&mut self, link: LinkId) {
@@ -75,7 +85,7 @@ impl Syncs {
 
     /// Whether nothing more is to come of comparing there.
     pub(super) fn is_over(&self, link: LinkId) -> bool {
-        !self.wanted.contains(&link) && self.active.as_ref().is_none_or(|active| active.link != link)
+        !self.wanted.contains_key(&link) && self.active.as_ref().is_none_or(|active| active.link != link)
     }
 
     fn active(&mut self, link: LinkId, sync: SyncId) -> Option<&mut Active> {
@@ -106,7 +116,8 @@ impl Node {
         let keys = self.settings.keys;
         let links: Vec<LinkId> = self.members.iter().filter_map(|member| member.owner_channel(&keys)).collect();
         if !links.is_empty() {
-            self.syncs.want(links[random.random_range(0..links.len())]);
+            let link = links[random.random_range(0..links.len())];
+            self.syncs.wanted.entry(link).or_insert(Extent::Settled);
         }
     }
 
@@ -116,14 +127,18 @@ impl Node {
             return;
         }
         let keys = self.settings.keys;
-        while let Some(link) = self.syncs.wanted.pop_first() {
+        while let Some((link, extent)) = self.syncs.wanted.pop_first() {
             let talks = self.members.at(link).is_some_and(|member| member.channel(&keys) == Some(link));
             if !talks {
                 continue;
             }
             self.syncs.last_id = self.syncs.last_id.wrapping_add(1);
             let sync = SyncId(self.syncs.last_id);
-            let cut = Tick(step.now.0.saturating_sub(u64::try_from(YOUNG.as_millis()).unwrap_or(0)));
+            let cut = match extent {
+                // A purge reaches a little into the future.
+                Extent::All => step.now.after(BOUND),
+                Extent::Settled => Tick(step.now.0.saturating_sub(u64::try_from(YOUNG.as_millis()).unwrap_or(0))),
+            };
             let tree = step.guard.tree(cut, step.now);
             let root = tree.root();
             let since = self.beat;
