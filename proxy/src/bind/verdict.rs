@@ -293,7 +293,9 @@ pub(super) mod tests {
     fn a_verdict_that_came_from_elsewhere_is_the_same_or_none() {
         let (policy, other) = (control(oid::PASSWORD_POLICY, &[0x30, 3, 0x81, 1, 1]), control(b"1.2.3", b"x"));
         let netscape = control(NETSCAPE_PASSWORD_EXPIRED, b"0");
-        for controls in [&[][..], &[policy.clone()], &[policy.clone(), other.clone()], &[netscape, policy.clone()]] {
+        for controls in
+            [&[][..], std::slice::from_ref(&policy), &[policy.clone(), other.clone()], &[netscape, policy.clone()]]
+        {
             let verdict = verdict_with(49, b"no", controls);
             let read = Verdict::from_octets(verdict.octets()).unwrap();
             assert_eq!(read, verdict);
