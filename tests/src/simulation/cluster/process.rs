@@ -80,7 +80,9 @@ pub(super) enum Input {
         ask: AskId,
     },
     /// There was no owner to be asked, but there may be one now.
-    LookAgain { ask: AskId },
+    LookAgain {
+        ask: AskId,
+    },
     /// A session waits too long for others.
     Impatient {
         session: u64,
