@@ -360,6 +360,7 @@ impl Entries {
         self.chain(name)
             .filter_map(|slot| self.slab.get(slot))
             .map(|entry| EntryExplanation {
+                digest: entry.digest,
                 age: entry.recorded.since(now),
                 remaining: now.until(entry.expires),
                 level: entry.level,

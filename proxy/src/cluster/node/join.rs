@@ -92,7 +92,7 @@ impl Node {
     fn join<W: Waiting>(&mut self, step: &mut Step<'_, W>, complete: bool) {
         self.standing = Standing::Joined;
         self.tell_standing(step);
-        step.effects.push(Effect::Joined { complete });
+        step.effects.extend([Effect::Joined { complete }, Effect::MembersChanged]);
         // What a member learned while it had no connection to this one is in no other member's snapshot.
         self.sync_with_everybody();
     }
