@@ -102,18 +102,23 @@ impl Node {
     }
 }
 
-/// Sends facts in messages of a bounded size.
+/// Sends facts in messages of a bounded size. What forgives goes ahead and on its own: a queue that is full drops
+/// failures ([`Message::may_be_dropped`]), and a flush that was acknowledged must have arrived.
 pub(super) fn send_facts<W>(step: &mut Step<'_, W>, links: &[LinkId], facts: Vec<Fact>) {
-    let mut facts = facts.into_iter().peekable();
-    while facts.peek().is_some() {
-        let mut octets = 0;
-        let mut part = Vec::new();
-        while let Some(fact) = facts.next_if(|fact| part.is_empty() || octets + reckoned(fact) <= PUSH_OCTETS) {
-            octets += reckoned(&fact);
-            part.push(fact);
+    let (failures, pardons): (Vec<Fact>, Vec<Fact>) =
+        facts.into_iter().partition(|fact| matches!(fact, Fact::Failure(_)));
+    for facts in [pardons, failures] {
+        let mut facts = facts.into_iter().peekable();
+        while facts.peek().is_some() {
+            let mut octets = 0;
+            let mut part = Vec::new();
+            while let Some(fact) = facts.next_if(|fact| part.is_empty() || octets + reckoned(fact) <= PUSH_OCTETS) {
+                octets += reckoned(&fact);
+                part.push(fact);
+            }
+            let message = Message::Facts { sent: step.now, facts: part };
+            step.effects.push(Effect::Send { links: links.to_vec(), message });
         }
-        step.effects
-            .push(Effect::Send { links: links.to_vec(), message: Message::Facts { sent: step.now, facts: part } });
     }
 }
 

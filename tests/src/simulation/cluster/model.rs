@@ -44,6 +44,17 @@ pub(super) struct Belief {
     pub(super) known: BTreeMap<Run, Micros>,
 }
 
+/// What a node did when an attempt was over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Noticed {
+    /// It recorded a failure, with this life and level.
+    pub(super) learned: Option<(Duration, u8)>,
+    /// It recorded none because something had made it worthless.
+    pub(super) late: bool,
+    /// It took note of a success that was news.
+    pub(super) told: bool,
+}
+
 /// Something that makes failures worthless whose attempts began no later.
 #[derive(Clone, Debug)]
 pub(super) struct Pardon {
@@ -194,17 +205,25 @@ impl Model {
         &mut self,
         id: u64,
         class: Option<Class>,
-        learned: Option<(Duration, u8)>,
-        late: bool,
+        noticed: Noticed,
         now: Micros,
         tick: Tick,
     ) -> Result<Option<FactId>, String> {
+        let Noticed { learned, late, told } = noticed;
         let Some(attempt) = self.attempts.get_mut(&id) else { return Err("an attempt that never began ended".into()) };
         attempt.ended = Some(now);
         let attempt = attempt.clone();
         let Attempt { pair, run, .. } = attempt;
         match class {
             None | Some(Class::NotAboutPassword | Class::PasswordWasRight) => Ok(None),
+            Some(Class::Success) if !told => {
+                // It is the last good one still, or a change overtook it: nobody need know, but its own node may
+                // have forgotten a failure.
+                let (name, only) = (Some(pair.0), Some(pair.1));
+                let known = BTreeMap::new();
+                self.pardon(Pardon { name, only, except: None, at: now, tick, known, what: "a success" });
+                Ok(None)
+            }
             Some(Class::Success) => {
                 let successes = self.successes.entry(pair.0).or_default();
                 successes.retain(|&password| password != pair.1);
@@ -245,7 +264,9 @@ impl Model {
 
     /// A failure that was not recorded must be forgiven, or known already.
     fn must_not_be_recorded(&self, attempt: &Attempt, late: bool) -> Result<(), String> {
-        if late && !self.may_be_forgiven(attempt) {
+        // One that began later and was told already is the one that counts.
+        let mut others = self.of(attempt.pair).filter(|other| other.belief.is_some());
+        if late && !self.may_be_forgiven(attempt) && !others.any(|other| other.tick >= attempt.tick) {
             return Err(format!("nothing makes the verdict of {attempt:?} worthless, but it was not recorded"));
         }
         if !late && !self.of(attempt.pair).any(|other| other.belief.is_some()) {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use super::super::directory::Check;
 use super::super::oracle::Pair;
 use super::Fault;
-use super::model::{Attempt, FactId, Pardon};
+use super::model::{Attempt, FactId, Noticed, Pardon};
 use super::plan::{Coordination, Deed, MILLISECOND, Micros, SECOND};
 use super::process::{Asking, Input, Phase, Process, Session, Upstream, Waiter, key_ids, policy, spelling};
 use super::world::{Event, World};
@@ -231,7 +231,7 @@ impl World {
             Check::Locked => &self.verdicts[2],
         });
         if self.fault == Some(Fault::LeasesAreForgotten) && attempt.is_multiple_of(16) {
-            self.model.ended(attempt, None, None, false, self.now, tick)?;
+            self.model.ended(attempt, None, Noticed::default(), self.now, tick)?;
             return self.told(slot, session, Told::Nothing);
         }
         let conclusion = match (check, verdict) {
@@ -267,17 +267,18 @@ impl World {
         effects: &[BindEffect],
     ) -> Result<(), String> {
         let (now, tick) = (self.now, self.tick(slot));
-        let (mut learned, mut late, mut others) = (None, false, false);
+        let (mut noticed, mut others) = (Noticed::default(), false);
         for effect in effects {
             match effect {
-                BindEffect::Learned { life, level, .. } => learned = Some((*life, *level)),
-                BindEffect::NotRecorded { reason: NotRecorded::Late, .. } => late = true,
+                BindEffect::Learned { life, level, .. } => noticed.learned = Some((*life, *level)),
+                BindEffect::Succeeded { told, .. } => noticed.told |= told,
+                BindEffect::NotRecorded { reason: NotRecorded::Late, .. } => noticed.late = true,
                 BindEffect::NotRecorded { reason, .. } => return Err(format!("{pair:?} is not recorded: {reason:?}")),
                 BindEffect::Purged { cause: PurgeCause::LastGoodFailed, .. } => others = true,
                 _ => {}
             }
         }
-        let fact = self.model.ended(attempt, class, learned, late, now, tick)?;
+        let fact = self.model.ended(attempt, class, noticed, now, tick)?;
         if let Some(fact) = fact {
             self.tell(slot, fact);
         }

@@ -405,7 +405,7 @@ impl World {
         for &id in links {
             let Some(end) = self.network.end_of(id, run) else { continue };
             self.report.messages += 1;
-            let full = matches!(message, Message::Facts { .. })
+            let full = message.may_be_dropped()
                 && self.plan.faults.overflow > 0.0
                 && !self.peace
                 && self.random.random_bool(self.plan.faults.overflow);
