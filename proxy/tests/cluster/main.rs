@@ -5,4 +5,5 @@
 
 mod impostors;
 mod members;
+mod mute;
 mod world;
