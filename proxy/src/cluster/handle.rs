@@ -47,8 +47,8 @@ pub(super) enum Input {
 
 /// What comes back of a question to every member.
 pub(super) enum GatherReply {
-    /// Who is asked, by node name.
-    Expected(Vec<String>),
+    /// Who is asked, and who cannot be, by node name.
+    Expected { asked: Vec<String>, cut_off: Vec<String> },
     /// What one of them says.
     From(String, Option<Vec<u8>>),
 }
@@ -290,6 +290,8 @@ impl ClusterHandle {
     pub async fn gather(&self, query: Option<Vec<u8>>, limit: Duration) -> Gathered {
         let (replies, mut replied) = mpsc::unbounded_channel();
         let mut gathered = Gathered::default();
+        // Nobody waits for those.
+        let mut unreachable = Vec::new();
         if self.inputs.send(Input::Gather { query, replies }).is_err() {
             return gathered;
         }
@@ -298,9 +300,10 @@ impl ClusterHandle {
             let mut expected = false;
             while !expected || !gathered.missing.is_empty() {
                 match replied.recv().await {
-                    Some(GatherReply::Expected(names)) => {
+                    Some(GatherReply::Expected { asked, cut_off }) => {
                         expected = true;
-                        gathered.missing = names;
+                        gathered.missing = asked;
+                        unreachable = cut_off;
                     }
                     Some(GatherReply::From(name, body)) => {
                         if let Some(at) = gathered.missing.iter().position(|missing| *missing == name) {
@@ -313,6 +316,7 @@ impl ClusterHandle {
             }
         })
         .await;
+        gathered.missing.append(&mut unreachable);
         gathered.missing.sort();
         gathered
     }
