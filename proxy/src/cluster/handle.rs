@@ -195,7 +195,9 @@ impl ClusterHandle {
         if !effects.iter().any(worth_telling) {
             return;
         }
-        if self.untold.fetch_add(1, Ordering::Relaxed) >= MOST_UNTOLD {
+        // What forgives is never left out: who acknowledges a flush later has heard of it.
+        let failures_only = effects.iter().all(|effect| matches!(effect, BindEffect::Learned { .. }));
+        if self.untold.fetch_add(1, Ordering::Relaxed) >= MOST_UNTOLD && failures_only {
             self.untold.fetch_sub(1, Ordering::Relaxed);
             self.metrics.dropped.inc_by(effects.len() as u64);
             self.overran.store(true, Ordering::Release);

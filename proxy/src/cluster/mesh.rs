@@ -304,8 +304,13 @@ impl Mesh {
     fn gather(&self, query: Option<Vec<u8>>, replies: mpsc::UnboundedSender<GatherReply>) {
         let (mut asked, mut cut_off) = (Vec::new(), Vec::new());
         for member in self.node.borrow().members().filter(|member| member.state() != State::Left) {
-            // The node asks on the connections that it dialled.
-            let list = if member.dialled.is_some() { &mut asked } else { &mut cut_off };
+            // The node asks on the connections that it dialled, and those that may take in what it tells.
+            let node = self.node.borrow();
+            let channel = match query {
+                Some(_) => member.dialled,
+                None => member.channel(&node.settings().keys),
+            };
+            let list = if channel.is_some() { &mut asked } else { &mut cut_off };
             list.push(member.name.clone());
         }
         // Whoever asked may have gone: the members are asked in vain then.
