@@ -3,12 +3,37 @@
 use std::fmt;
 
 use crate::codec::element::{self, ElementError};
-use crate::codec::frame::Peek;
+use crate::codec::frame::{self, Peek};
 use crate::codec::{edit, oid, result};
 
 /// Netscape "password expired" (an unsolicited response control of 389 DS and, if so
 /// configured, OpenLDAP).
 const NETSCAPE_PASSWORD_EXPIRED: &[u8] = b"2.16.840.1.113730.3.4.4";
+
+/// success and saslBindInProgress (RFC 4511 section 4.1.9): a member that has gone mad must not be able
+/// to let somebody in.
+const SUCCESS: u32 = 0;
+const SASL_BIND_IN_PROGRESS: u32 = 14;
+
+/// The longest answer that travels between members, in octets; none that is longer is ever recorded.
+pub const MAX_OCTETS: usize = 4096;
+
+/// Why octets are no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerdictError {
+    /// Longer than [`MAX_OCTETS`].
+    #[error("a verdict of more than {MAX_OCTETS} octets")]
+    TooLong,
+    /// No LDAPResult.
+    #[error("a verdict that is no LDAPResult: {0}")]
+    Element(#[from] ElementError),
+    /// An LDAPResult, but one that refuses nobody.
+    #[error("a verdict that is no refusal")]
+    NoRefusal,
+    /// An LDAPResult in another form than the one in which verdicts are kept.
+    #[error("a verdict in a form that is not kept")]
+    NotCanonical,
+}
 
 /// The upstream's whole LDAPResult with its response controls.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -45,6 +70,44 @@ impl Verdict {
             code: response.code,
             password_expired_control: response.controls.find(NETSCAPE_PASSWORD_EXPIRED).is_some(),
         })
+    }
+
+    /// Reads what [`Self::octets`] gave, perhaps at another member, and believes none of it: it must be
+    /// an LDAPResult that is a refusal, in the very order in which one is kept here.
+    ///
+    /// # Errors
+    /// [`VerdictError`].
+    pub fn from_octets(octets: &[u8]) -> Result<Self, VerdictError> {
+        if octets.len() > MAX_OCTETS {
+            return Err(VerdictError::TooLong);
+        }
+        let mut controls = octets;
+        let operation = element::take(&mut controls)?.whole;
+        let message = edit::assemble(1, operation, std::iter::once(controls));
+        let peek = frame::peek(&message, message.len())
+            .map_err(|_| VerdictError::NotCanonical)?
+            .ok_or(ElementError::Truncated)?;
+        let verdict = Self::from_response(&message, &peek)?;
+        if !verdict.is_refusal() {
+            return Err(VerdictError::NoRefusal);
+        }
+        if *verdict.octets == *octets { Ok(verdict) } else { Err(VerdictError::NotCanonical) }
+    }
+
+    /// What is kept: the operation, then its response controls. [`Self::from_octets`] reads it.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
+    /// Whether [`Self::from_octets`] would take it from another member.
+    #[must_use]
+    pub fn travels(&self) -> bool {
+        self.octets.len() <= MAX_OCTETS && self.is_refusal()
+    }
+
+    fn is_refusal(&self) -> bool {
+        !matches!(self.code, SUCCESS | SASL_BIND_IN_PROGRESS)
     }
 
     /// The result code.
@@ -162,7 +225,7 @@ fn narrow(length: usize) -> u32 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::codec::{build, frame};
+    use crate::codec::build;
 
     /// The verdict in a BindResponse with these response controls (each a whole control).
     pub(crate) fn verdict_with(code: u8, diagnostic: &[u8], controls: &[Vec<u8>]) -> Verdict {

@@ -8,3 +8,4 @@ pub mod members;
 pub mod message;
 pub mod node;
 pub mod owners;
+pub mod wire;

@@ -1,10 +1,11 @@
-//! TLS on both sides: reading certificates and keys, and the two rustls configurations.
+//! TLS on both sides: reading certificates and keys, and the rustls configurations.
 //!
 //! The cryptography provider (`ring`) is always named; the process-wide default that rustls
 //! offers would make the outcome depend on what else is linked in.
 
 mod client;
 mod identity;
+mod peer;
 mod pem;
 mod roots;
 mod server;
@@ -17,6 +18,7 @@ use rustls::crypto::CryptoProvider;
 
 pub use client::{ServerNameError, client_config, server_name};
 pub use identity::Identity;
+pub use peer::{PEER_PROTOCOL, PeerError, PeerTls, check_peer_identity, peer_server_name, peer_tls, peer_uri};
 pub use pem::{MaterialError, certificates, private_key};
 pub use roots::{authorities, system_roots};
 pub use server::{ClientAuthentication, server_config};
