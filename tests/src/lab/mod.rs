@@ -7,6 +7,7 @@
 
 pub mod credentials;
 pub mod device;
+pub mod impostor;
 pub mod names;
 pub mod network;
 pub mod plan;

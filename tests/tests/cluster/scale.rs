@@ -63,7 +63,7 @@ fn from_one_to_five_to_two() {
 /// SRV records where their name is given.
 #[test]
 fn found_by_service_records() {
-    let field = Discovery::Written("{dns: _peers._tcp.lab.test}".to_owned());
+    let field = Discovery::Written("{srv: _peers._tcp.lab.test}".to_owned());
     let mut lab = Lab::prepare(&plan(2).discovery(field));
     let services = (0..2).map(|n| (bindproxy_tests::lab::pod::CLUSTER, format!("host-{n}.lab.test"))).collect();
     lab.names().set_services("_peers._tcp.lab.test", services);
