@@ -31,5 +31,12 @@ impl Credentials {
 /// A hashing key that nobody else has.
 #[must_use]
 pub fn new_hash_key() -> [u8; 32] {
-    rand::random()
+    random()
+}
+
+/// Octets that nobody could have guessed.
+pub(super) fn random<const OCTETS: usize>() -> [u8; OCTETS] {
+    let mut octets = [0; OCTETS];
+    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut octets).expect("the system's random numbers");
+    octets
 }

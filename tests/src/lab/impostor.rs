@@ -84,7 +84,7 @@ impl Impostor {
         )
         .expect("a certificate and its key");
         let roots = authorities(certificates(&read(ca_file)).expect("an authority")).expect("a usable authority");
-        let node = NodeId(rand::random());
+        let node = NodeId(u64::from_le_bytes(super::credentials::random()));
         Self {
             tls: tls::peer_tls(shown, roots, believed).expect("TLS for a member"),
             hello: Hello {
