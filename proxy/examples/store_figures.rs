@@ -25,6 +25,7 @@ fn main() -> Result<()> {
         ttl: Duration::from_secs(900),
         max_ttl: Duration::from_secs(86_400),
         first_ttl: Duration::from_secs(10),
+        forgiveness: Duration::ZERO,
         rules: VerdictRules::new(&Verdicts::default()),
         keys,
     };

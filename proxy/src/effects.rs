@@ -21,6 +21,9 @@ pub fn perform(shared: &Arc<Shared>, effects: &[Effect]) {
             Effect::Succeeded { removed, .. } | Effect::PasswordWasRight { removed, .. } => {
                 cache.removed(Removal::SuccessSeen, u64::from(*removed));
             }
+            Effect::LastGoodEnded { name } => {
+                tracing::debug!(name = %ShortHash(name.short()), "the last good password is one no longer");
+            }
             Effect::Purged { name, removed, cause, .. } => {
                 let reason = match cause {
                     PurgeCause::PasswordChanged | PurgeCause::LastGoodFailed => Removal::PasswordChanged,

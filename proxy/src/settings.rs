@@ -121,6 +121,7 @@ pub fn policy(loaded: &Loaded, random: &HashKey) -> Policy {
         ttl: cache.ttl_seconds.duration(),
         max_ttl: cache.max_ttl_seconds.duration(),
         first_ttl: cache.first_ttl_seconds.duration(),
+        forgiveness: Duration::ZERO,
         rules: VerdictRules::new(&cache.verdicts),
         keys: Keys::new(current.as_ref().unwrap_or(random), previous.as_ref(), cache.fold_names),
     }

@@ -1,8 +1,9 @@
-//! What the guard did, as values: metrics and logs consume them now, peers later.
+//! What the guard did, as values, for metrics, logs and peers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fact::Stamp;
 use super::key::{Digest, NameKey};
 use super::verdict::Verdict;
 
@@ -15,6 +16,10 @@ pub enum Effect {
         name: NameKey,
         /// Of which password.
         digest: Digest,
+        /// The same under the hashing key before the last rotation, for peers that still use that one.
+        previous: Option<(NameKey, Digest)>,
+        /// When the attempt began.
+        stamp: Stamp,
         /// What it is answered with.
         verdict: Arc<Verdict>,
         /// How long from now on.
@@ -37,6 +42,8 @@ pub enum Effect {
         digest: Digest,
         /// Whether a failure was stored.
         removed: bool,
+        /// Whether peers must hear of it: not if they know already that this is the last good password.
+        told: bool,
         /// How long the fact must be remembered.
         life: Duration,
     },
@@ -48,8 +55,15 @@ pub enum Effect {
         digest: Digest,
         /// Whether a failure was stored.
         removed: bool,
+        /// Whether peers must hear of it: not if they know already that this is the last good password.
+        told: bool,
         /// How long the fact must be remembered.
         life: Duration,
+    },
+    /// The last good password failed, so there is none any more.
+    LastGoodEnded {
+        /// Whose.
+        name: NameKey,
     },
     /// Failures were purged.
     Purged {
@@ -64,6 +78,23 @@ pub enum Effect {
         /// How long the fact must be remembered.
         life: Duration,
     },
+}
+
+impl Effect {
+    /// The name of which peers must hear [`super::Guard::name_facts`] because of this.
+    #[must_use]
+    pub fn name_to_tell(&self) -> Option<NameKey> {
+        match self {
+            Self::Succeeded { name, told: true, .. }
+            | Self::PasswordWasRight { name, told: true, .. }
+            | Self::LastGoodEnded { name } => Some(*name),
+            Self::Purged { name, .. } => *name,
+            Self::Learned { .. }
+            | Self::NotRecorded { .. }
+            | Self::Succeeded { told: false, .. }
+            | Self::PasswordWasRight { told: false, .. } => None,
+        }
+    }
 }
 
 /// Why a failure that says "wrong password" was not recorded.

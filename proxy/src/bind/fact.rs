@@ -23,6 +23,10 @@ impl Origin {
     pub fn new(bits: u64) -> Self {
         Self((bits & 0xF_FFFF) as u32)
     }
+
+    pub(super) fn bits(self) -> u32 {
+        self.0
+    }
 }
 
 /// When an attempt began, and at which member: the order of failures of one digest.

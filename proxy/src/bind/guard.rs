@@ -1,6 +1,7 @@
 //! The failed-bind cache as the shell sees it: ask before a bind is forwarded, tell what came of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,6 +11,7 @@ use crate::clock::Tick;
 
 use super::effect::{Effect, PurgeCause};
 use super::explain::{Explanation, NameQuery};
+use super::fact::Origin;
 use super::flight::{Lease, Release};
 use super::intern::Interner;
 use super::key::{Credential, Keys, NameKey, NameKeys};
@@ -38,6 +40,9 @@ pub struct Policy {
     pub max_ttl: Duration,
     /// Life after the last good password failed once.
     pub first_ttl: Duration,
+    /// How far ahead of the own clock a purge made here reaches: what members began whose clocks are
+    /// ahead by a network delay is outdated by it, too.
+    pub forgiveness: Duration,
     /// What answers mean.
     pub rules: VerdictRules,
     /// The hashing keys in force.
@@ -45,7 +50,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    fn lives(&self) -> Lives {
+    pub(super) fn lives(&self) -> Lives {
         Lives { ttl: self.ttl, max_ttl: self.max_ttl, first_ttl: self.first_ttl }
     }
 }
@@ -129,9 +134,11 @@ pub struct Stats {
 
 /// The failed-bind cache. `W` is whatever lets the shell find a parked client again.
 pub struct Guard<W> {
-    shards: Box<[Mutex<Shard<W>>]>,
-    policy: ArcSwap<Policy>,
-    verdicts: Mutex<Interner>,
+    pub(super) shards: Box<[Mutex<Shard<W>>]>,
+    pub(super) policy: ArcSwap<Policy>,
+    pub(super) verdicts: Mutex<Interner>,
+    /// This member's [`Origin`] in the stamps of what it learns.
+    origin: AtomicU32,
 }
 
 impl<W> Guard<W> {
@@ -147,7 +154,17 @@ impl<W> Guard<W> {
             shards: (0..count).map(|_| Mutex::new(Shard::new(quota))).collect(),
             policy: ArcSwap::from_pointee(policy),
             verdicts: Mutex::new(Interner::default()),
+            origin: AtomicU32::new(0),
         }
+    }
+
+    /// Sets what tells this member's stamps from those of others. Before, it is the default one.
+    pub fn set_origin(&self, origin: Origin) {
+        self.origin.store(origin.bits(), Ordering::Relaxed);
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::new(u64::from(self.origin.load(Ordering::Relaxed)))
     }
 
     /// Replaces the policy. Entries keep the lives they have.
@@ -344,7 +361,7 @@ impl<W> Guard<W> {
         (!explanation.is_empty()).then_some(explanation)
     }
 
-    fn shard(&self, name: &NameKey) -> MutexGuard<'_, Shard<W>> {
+    pub(super) fn shard(&self, name: &NameKey) -> MutexGuard<'_, Shard<W>> {
         self.shards[self.shard_of(name.short())].lock()
     }
 

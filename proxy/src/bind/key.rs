@@ -116,6 +116,14 @@ pub struct Credential {
     pub previous: Option<(NameKey, Digest)>,
 }
 
+impl Credential {
+    /// An attempt of which only these hashes are known: one that another member asks about.
+    #[must_use]
+    pub fn of(name: NameKey, digest: Digest) -> Self {
+        Self { name, digest, previous: None }
+    }
+}
+
 /// A name under the current key and, while it is still accepted, the previous one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameKeys {

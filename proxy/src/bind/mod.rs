@@ -10,6 +10,7 @@
 mod effect;
 mod entries;
 mod eviction;
+mod exchange;
 mod explain;
 pub mod fact;
 mod flight;
@@ -25,9 +26,11 @@ pub mod rules;
 mod shard;
 mod slab;
 mod source;
+mod tree;
 pub mod verdict;
 
 pub use effect::{Effect, NotRecorded, PurgeCause};
+pub use exchange::{Export, Merged};
 pub use explain::{EntryExplanation, Explanation, NameQuery};
 pub use fact::{Fact, FailureFact, NameFacts, Origin, Stamp, Success};
 pub use flight::{Conclusion, Lease, Release};
@@ -38,4 +41,5 @@ pub use memo::NameMemo;
 pub use offenders::{Offender, Offenders};
 pub use rules::{Class, VerdictRules};
 pub use source::Source;
+pub use tree::Tree;
 pub use verdict::{PolicyError, Verdict};

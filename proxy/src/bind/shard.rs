@@ -123,7 +123,15 @@ impl<W> Shard<W> {
         if !self.entries.record(&Failure { name, digest, verdict, life, level, source }, now) {
             return vec![Effect::NotRecorded { name, reason: NotRecorded::NoCapacity }];
         }
-        let mut effects = vec![Effect::Learned { name, digest, verdict: Arc::clone(verdict), life, level }];
+        let mut effects = vec![Effect::Learned {
+            name,
+            digest,
+            previous: lease.credential.previous,
+            stamp: super::fact::Stamp::default(),
+            verdict: Arc::clone(verdict),
+            life,
+            level,
+        }];
         if last_good {
             self.memory.forget_last_good(&name);
             if self.memory.may_purge_others(&name, lives.ttl, now) {
@@ -155,14 +163,14 @@ impl<W> Shard<W> {
         if !self.memory.is_purged(&name, lease.sent_at) {
             self.memory.succeeded(&name, digest, now);
         }
-        Effect::Succeeded { name, digest, removed, life: lives.max_ttl }
+        Effect::Succeeded { name, digest, removed, told: true, life: lives.max_ttl }
     }
 
     /// Learns that the password of `lease` was right though the bind failed.
     pub(super) fn was_right(&mut self, lease: &Lease, inherited: Inherited, lives: &Lives) -> Effect {
         let Credential { name, digest, previous: _ } = lease.credential;
         let removed = self.entries.remove(&name, &digest).is_some_and(|stored| stored.live) || inherited.removed;
-        Effect::PasswordWasRight { name, digest, removed, life: lives.max_ttl }
+        Effect::PasswordWasRight { name, digest, removed, told: true, life: lives.max_ttl }
     }
 
     /// Gives up what is known of a digest under the previous key, for what will be known of it

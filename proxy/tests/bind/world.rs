@@ -33,6 +33,7 @@ pub(crate) fn policy() -> Policy {
         ttl: Duration::from_secs(TTL),
         max_ttl: Duration::from_secs(MAX_TTL),
         first_ttl: Duration::from_secs(FIRST_TTL),
+        forgiveness: Duration::ZERO,
         rules: VerdictRules::new(&Verdicts::default()),
         keys: Keys::new(&HashKey::from_bytes([1; 32]), None, true),
     }

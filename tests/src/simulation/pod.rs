@@ -365,7 +365,10 @@ impl Simulation {
                 Effect::Purged { .. } => others = true,
                 Effect::NotRecorded { reason: NotRecorded::Late, .. } => self.report.late += 1,
                 Effect::NotRecorded { reason, .. } => return Err(format!("not recorded: {reason:?}")),
-                Effect::Learned { .. } | Effect::Succeeded { .. } | Effect::PasswordWasRight { .. } => {}
+                Effect::Learned { .. }
+                | Effect::Succeeded { .. }
+                | Effect::PasswordWasRight { .. }
+                | Effect::LastGoodEnded { .. } => {}
             }
         }
         match settled.class {
@@ -455,6 +458,7 @@ fn policy(lives: Lives, current: u8, previous: Option<u8>) -> Policy {
         ttl: lives.ttl,
         max_ttl: lives.max_ttl,
         first_ttl: lives.first_ttl,
+        forgiveness: Duration::ZERO,
         rules: VerdictRules::new(&Verdicts::default()),
         keys: Keys::new(&key(current), previous.map(key).as_ref(), true),
     }
