@@ -223,7 +223,7 @@ fn narrow(length: usize) -> u32 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::codec::build;
 
