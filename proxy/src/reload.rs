@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::bind::HashKey;
 use crate::config::watch::Fingerprint;
-use crate::config::{self, AdminToken, Config, Loaded, Problems};
+use crate::config::{self, AdminToken, Cluster, Config, Loaded, Problems};
 use crate::core::{CoreMessage, Shared};
 use crate::logging::LogHandle;
 use crate::settings::{self, Settings, SettingsError};
@@ -190,6 +190,25 @@ fn refuse_restart_only(present: &Config, next: &Config) -> Result<(), ReloadErro
     }
     if present.admin.address != next.admin.address {
         return Err(ReloadError::NeedsRestart("admin.address"));
+    }
+    match (&present.cluster, &next.cluster) {
+        (Some(present), Some(next)) => refuse_another_membership(present, next),
+        (None, None) => Ok(()),
+        (Some(_), None) | (None, Some(_)) => Err(ReloadError::NeedsRestart("whether there is a cluster")),
+    }
+}
+
+/// The rest of the block, certificates and `coordination`, is taken over while members talk.
+fn refuse_another_membership(present: &Cluster, next: &Cluster) -> Result<(), ReloadError> {
+    for (what, same) in [
+        ("cluster.name", present.name == next.name),
+        ("cluster.address", present.address == next.address),
+        ("cluster.nodeName", present.node_name == next.node_name),
+        ("cluster.discovery", present.discovery == next.discovery),
+    ] {
+        if !same {
+            return Err(ReloadError::NeedsRestart(what));
+        }
     }
     Ok(())
 }

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::named_files::{self, read_bounded};
 use super::problem::Report;
 use super::secret::{AdminToken, HashKey};
-use super::{ClientCertificate, Config, ServerTls, Upstream, UpstreamTlsMode};
-use crate::tls::{self, Identity, MaterialError};
+use super::{ClientCertificate, Cluster, Config, ServerTls, Upstream, UpstreamTlsMode};
+use crate::tls::{self, Identity, MaterialError, PeerError, PeerTls};
 
 /// Everything that a run needs beyond the configuration's own fields.
 #[derive(Default)]
@@ -22,6 +22,8 @@ pub struct Material {
     pub server_tls: Option<Arc<rustls::ServerConfig>>,
     /// By upstream name; present for every upstream whose `tls.mode` is not `Disabled`.
     pub upstream_tls: BTreeMap<String, Arc<rustls::ClientConfig>>,
+    /// For connections between members; present when `cluster` is.
+    pub cluster: Option<PeerTls>,
     /// The key of the cache's digests; absent = make a random one.
     pub hash_key: Option<HashKey>,
     /// The key before the last rotation.
@@ -37,7 +39,7 @@ pub struct Material {
 /// When a certificate ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateExpiry {
-    /// `server`, `client-ca`, `upstream-ca/NAME` or `upstream-client/NAME`.
+    /// `server`, `client-ca`, `upstream-ca/NAME`, `upstream-client/NAME`, `cluster` or `cluster-ca`.
     pub role: String,
     /// Seconds since 1970. Of several certificates in one file (a chain, a bundle) the earliest
     /// end for a chain, the latest for a bundle of authorities: a bundle serves while one does.
@@ -82,9 +84,10 @@ pub(crate) fn load(config: &Config, surroundings: &Surroundings, report: &mut Re
         );
     }
     let admin_token = loading.admin_token(config.admin.token_file.as_deref());
+    let cluster = config.cluster.as_ref().and_then(|cluster| loading.cluster(cluster));
     let certificates = loading.certificates;
     let files = named_files::contents(config);
-    Material { server_tls, upstream_tls, hash_key, previous_hash_key, admin_token, certificates, files }
+    Material { server_tls, upstream_tls, cluster, hash_key, previous_hash_key, admin_token, certificates, files }
 }
 
 struct Loading<'a> {
@@ -154,6 +157,42 @@ impl Loading<'_> {
             Ok(config) => Some(config),
             Err(error) => {
                 self.report.problem(path, &[], error.to_string(), error.remedy());
+                None
+            }
+        }
+    }
+
+    fn cluster(&mut self, cluster: &Cluster) -> Option<PeerTls> {
+        let path = "cluster.certificateFile";
+        let identity =
+            self.identity((path, &cluster.certificate_file), ("cluster.keyFile", &cluster.key_file), "cluster");
+        let roots = self.authorities("cluster.caFile", &cluster.ca_file, "cluster-ca");
+        let (identity, roots) = (identity?, roots?);
+        let now = identity.moment_of_validity(self.surroundings.now_unix);
+        match tls::check_peer_identity(&identity, Arc::clone(&roots), &cluster.name, now) {
+            // What has ended, or has not begun, is warned about as any other certificate's end is.
+            Ok(()) | Err(PeerError::Expired | PeerError::NotYetValid) => {}
+            Err(error) => {
+                let remedy = match error {
+                    PeerError::OtherIdentity => {
+                        let uri = tls::peer_uri(&cluster.name);
+                        format!("make one with the subject alternative name `URI:{uri}`")
+                    }
+                    PeerError::UnknownAuthority => "write the file of the authority that signed it as caFile".into(),
+                    PeerError::OtherPurpose => {
+                        "make one with both serverAuth and clientAuth as extended key usage, or without any".into()
+                    }
+                    _ => "replace it; check it with `openssl x509 -in FILE -noout -text`".into(),
+                };
+                let because = ["cluster.name", "cluster.caFile"];
+                self.report.problem(path, &because, format!("other members would refuse it: {error}"), remedy);
+                return None;
+            }
+        }
+        match tls::peer_tls(identity, roots, &cluster.name) {
+            Ok(peer) => Some(peer),
+            Err(error) => {
+                self.report.problem("cluster", &[], error.to_string(), "check the certificate and the key");
                 None
             }
         }

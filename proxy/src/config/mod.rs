@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 mod cache;
 pub mod cidr;
+mod cluster;
 pub mod hash;
 mod listener;
 mod load;
@@ -27,6 +28,7 @@ mod upstream;
 pub mod watch;
 
 pub use cache::{Cache, RequestPasswordPolicy, VerdictAction, VerdictPreset, VerdictRule, Verdicts};
+pub use cluster::{Cluster, Coordination, Discovery, HostPort, HostPortError, Peers};
 pub use hash::ConfigHash;
 pub use listener::{ClientCertificate, Listener, ListenerTls, ProxyProtocol, ProxyProtocolMode, ServerTls};
 pub use load::{Loaded, load, load_text, schema_text, watched_files};
@@ -66,6 +68,9 @@ pub struct Config {
     /// The log.
     #[serde(default)]
     pub logging: Logging,
+    /// The other proxies that know what this one knows; absent = it is alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
 }
 
 /// A whole number of seconds.

@@ -58,6 +58,11 @@ pub(crate) fn each(config: &mut Config, mut visit: impl FnMut(&str, Purpose, &mu
             visit(path, Purpose::Contents, file);
         }
     }
+    if let Some(cluster) = &mut config.cluster {
+        visit("cluster.certificateFile", Purpose::Contents, &mut cluster.certificate_file);
+        visit("cluster.keyFile", Purpose::Contents, &mut cluster.key_file);
+        visit("cluster.caFile", Purpose::Contents, &mut cluster.ca_file);
+    }
 }
 
 /// The configuration with every path relative to `base` made absolute. An empty path stays empty.

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 
-use super::validity::all_x509;
+use super::validity::{all_x509, validity};
 use super::{MaterialError, provider};
 
 /// A certificate chain with its private key; that they belong together was verified.
@@ -33,6 +34,19 @@ impl Identity {
             }
             Err(error) => Err(MaterialError::BadCertificate { position: 1, reason: error.to_string() }),
         }
+    }
+}
+
+impl Identity {
+    /// The moment nearest to `now_unix` at which its first certificate is valid: for looking at everything
+    /// but the time.
+    #[must_use]
+    pub fn moment_of_validity(&self, now_unix: i64) -> UnixTime {
+        let moment = match self.0.cert.first().map(validity) {
+            Some(Ok(period)) => now_unix.min(period.not_after_unix).max(period.not_before_unix),
+            Some(Err(_)) | None => now_unix,
+        };
+        UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(moment).unwrap_or(0)))
     }
 }
 

@@ -77,7 +77,7 @@ upstreamPolicy: {healthCheck: {interval: 5}}
         &[
             "chache: no such field; write `cache`",
             "ttlSeconds: no such field; move it to `cache.ttlSeconds`",
-            "zzz: no such field; remove it, or write one of `admin`, `cache`, `drain`, `limits`, `listeners`, `logging`, `serverTLS`, `upstreamPolicy`, `upstreams`",
+            "zzz: no such field; remove it, or write one of `admin`, `cache`, `cluster`, `drain`, `limits`, `listeners`, `logging`, `serverTLS`, `upstreamPolicy`, `upstreams`",
             "cache.ttlSecond: no such field; write `ttlSeconds`",
             "cache.maxTtlSeconds: no such field; write `maxTTLSeconds`",
             "cache.verdicts.prset: no such field; write `preset`",
@@ -741,7 +741,7 @@ cluster: {}
             "limits.maxConnections: 0 is too little; write at least 1",
             r#"limits.idleTimeoutSeconds: the text "soon" stands where a whole number belongs; write a whole number from 0 to 4294967295; the field's name says the unit"#,
             r#"logging.level: "loud" is not known here; write one of `error`, `warn`, `info`, `debug`, `trace`"#,
-            "cluster: no such field; remove it, or write one of `admin`, `cache`, `drain`, `limits`, `listeners`, `logging`, `serverTLS`, `upstreamPolicy`, `upstreams`",
+            "cluster: no such field; remove it, or write one of `admin`, `cache`, `cluster`, `drain`, `limits`, `listeners`, `logging`, `serverTLS`, `upstreamPolicy`, `upstreams`",
         ],
     );
 }

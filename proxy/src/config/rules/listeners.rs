@@ -112,7 +112,7 @@ fn taken(report: &mut Report, path: &str, listener: &Listener, earlier: &[Listen
 }
 
 /// Whether the system would refuse to open both. Port 0 is a new port every time.
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+pub(super) fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let same_family = one.is_ipv4() == other.is_ipv4();
     let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || same_family && everywhere)

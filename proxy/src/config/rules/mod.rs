@@ -3,9 +3,12 @@
 //! Every rule reports and goes on; none reads a file.
 
 mod bounds;
+mod cluster;
 mod listeners;
 mod upstreams;
 mod verdicts;
+
+pub(super) use upstreams::is_host;
 
 use super::problem::Report;
 use super::{Cache, Config};
@@ -17,6 +20,7 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
     bounds::check(config, report);
     lives(&config.cache, report);
     verdicts::check(&config.cache.verdicts, report);
+    cluster::check(config, report);
     if config.cache.previous_key_file.is_some() && config.cache.key_file.is_none() {
         report.problem(
             "cache.previousKeyFile",

@@ -94,7 +94,8 @@ fn host_name(report: &mut Report, path: &str, host: &str) {
     }
 }
 
-fn is_host(host: &str) -> bool {
+/// Whether `host` is a host name or an IP address.
+pub(in crate::config) fn is_host(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok()
         || rustls::pki_types::DnsName::try_from(host.strip_suffix('.').unwrap_or(host)).is_ok()
 }
