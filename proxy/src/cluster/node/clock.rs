@@ -36,8 +36,9 @@ impl Node {
             // Two clusters that had never met, or a machine that slept: which facts are older than which
             // cannot be told. What forgives stays, as of now; what refuses goes, which costs attempts and
             // never a right password.
-            step.guard.leap(theirs);
-            step.count(Count::ClockJumped);
+            if step.guard.leap(theirs) > 0 {
+                step.count(Count::ClockJumped);
+            }
             self.sync_with_everybody();
         }
         step.now = theirs;

@@ -60,15 +60,14 @@ impl Leases {
 impl Node {
     /// A session of this node wants to ask the directory.
     pub(super) fn ask<W: Waiting>(&mut self, step: &mut Step<'_, W>, ask: AskId, credential: &Credential) {
-        let owners = self.owners();
-        let permission = match owners.owner_of(credential) {
+        let permission = match self.owners.owner_of(credential) {
             // Its own lease is held already.
             Owner::Myself => Permission::Free,
             Owner::Other(owner) => match self.members.get(owner).and_then(|member| member.dialled) {
                 None => Permission::NoOwner,
                 Some(link) => {
                     self.leases.asked.insert(ask, Asked { owner, granted: false });
-                    let shared = owners.shared(credential);
+                    let shared = self.owners.shared(credential);
                     let message = Message::Ask { ask, key: shared.key, name: shared.name, digest: shared.digest };
                     return self.say(step, vec![link], message);
                 }
@@ -81,11 +80,12 @@ impl Node {
     pub(super) fn withdrawn<W: Waiting>(&mut self, step: &mut Step<'_, W>, ask: AskId, timed_out: bool) {
         let Some(Asked { owner, granted: _ }) = self.leases.asked.remove(&ask) else { return };
         let Some(member) = self.members.get_mut(owner) else { return };
+        let link = member.dialled;
         if timed_out && !std::mem::replace(&mut member.unresponsive, true) {
             // Until it is heard of again, nobody here waits for it.
-            step.effects.push(Effect::OwnersChanged);
+            self.reckon_owners(step);
         }
-        if let Some(link) = member.dialled {
+        if let Some(link) = link {
             self.say(step, vec![link], Message::Withdraw { ask });
         }
     }
@@ -140,11 +140,13 @@ impl Node {
         name: NameKey,
         digest: Digest,
     ) {
+        let credential = Credential { name, digest, previous: None };
         let full = self.leases.granted.len() + self.leases.parked.len() >= MAX_GRANTS;
-        if full || self.standing == Standing::Leaving || !self.settings.keys.accepts(key) {
+        // Two that took each other for the owner would wait for each other.
+        let owner = self.standing == Standing::Joined && self.owners.owner_of(&credential) == Owner::Myself;
+        if full || !owner || !self.settings.keys.accepts(key) {
             return self.say(step, vec![link], Message::Answer { ask, answer: LeaseAnswer::Unable });
         }
-        let credential = Credential { name, digest, previous: None };
         let waiter = PeerWaiter { node, ask };
         let decision = step.guard.decide(&credential, Source::local(), step.now, || W::from(waiter));
         let answer = match decision {

@@ -48,6 +48,7 @@ pub struct Node {
     settings: NodeSettings,
     standing: Standing,
     members: Members,
+    owners: Owners,
     beat: Beat,
     clock: clock::Alignment,
     outbox: push::Outbox,
@@ -74,10 +75,12 @@ impl Node {
     /// A node that knows nobody yet.
     #[must_use]
     pub fn new(settings: NodeSettings) -> Self {
+        let owners = Owners::new(settings.node, [], settings.keys, false);
         Self {
             settings,
             standing: Standing::Joining,
             members: Members::default(),
+            owners,
             beat: Beat::default(),
             clock: clock::Alignment::default(),
             outbox: push::Outbox::default(),
@@ -149,11 +152,8 @@ impl Node {
 
     /// Who grants leases for which names, as this node sees it now.
     #[must_use]
-    pub fn owners(&self) -> Owners {
-        let keys = self.settings.keys;
-        let owners = || self.members.iter().filter(|member| member.owner_channel(&keys).is_some());
-        let by_previous = owners().any(|member| !member.keys.accepts(keys.current));
-        Owners::new(self.settings.node, owners().map(|member| member.node), keys, by_previous)
+    pub fn owners(&self) -> &Owners {
+        &self.owners
     }
 
     /// The other members.
@@ -173,7 +173,8 @@ impl Node {
             self.forget_link(step, replaced, hello.node, direction);
         }
         self.align(step, hello.standing, hello.now);
-        step.effects.extend([Effect::MembersChanged, Effect::OwnersChanged]);
+        step.effects.push(Effect::MembersChanged);
+        self.reckon_owners(step);
         // One of the two compares; the comparison repairs both.
         let mine = self.settings.node < hello.node;
         if direction == Direction::Dialled && mine && self.standing == Standing::Joined {
@@ -184,7 +185,8 @@ impl Node {
     fn unlinked<W: Waiting>(&mut self, step: &mut Step<'_, W>, link: LinkId) {
         let Some((node, direction)) = self.members.unlinked(link, self.beat) else { return };
         self.forget_link(step, link, node, direction);
-        step.effects.extend([Effect::MembersChanged, Effect::OwnersChanged]);
+        step.effects.push(Effect::MembersChanged);
+        self.reckon_owners(step);
     }
 
     /// Ends what hung on a connection that is no more.
@@ -200,10 +202,10 @@ impl Node {
 
     fn received<W: Waiting>(&mut self, step: &mut Step<'_, W>, link: LinkId, message: Message) {
         let Some(member) = self.members.at_mut(link) else { return };
-        if std::mem::take(&mut member.unresponsive) {
-            step.effects.push(Effect::OwnersChanged);
-        }
         let (node, standing) = (member.node, member.standing);
+        if std::mem::take(&mut member.unresponsive) {
+            self.reckon_owners(step);
+        }
         match message {
             // Said before the connection counted as up.
             Message::Hello(_) | Message::Refused(_) | Message::Unknown(_) => {}
@@ -246,20 +248,37 @@ impl Node {
     fn updated<W: Waiting>(&mut self, step: &mut Step<'_, W>, link: LinkId, standing: Standing, keys: KeyIds) {
         let Some(member) = self.members.at_mut(link) else { return };
         let rotated = member.keys != keys;
+        let joined = member.standing == Standing::Joining && standing == Standing::Joined;
         member.standing = standing;
         member.keys = keys;
-        step.effects.extend([Effect::MembersChanged, Effect::OwnersChanged]);
-        if rotated && let Some(channel) = self.members.at(link).and_then(|member| member.dialled) {
+        let channel = member.dialled;
+        step.effects.push(Effect::MembersChanged);
+        self.reckon_owners(step);
+        let Some(channel) = channel else { return };
+        if rotated {
             // What did not mean anything to it before may do so now.
             self.syncs.want(channel);
+        }
+        if joined {
+            // From now on its time counts: two that start together need not wait for the next ping.
+            self.ping(step, vec![channel]);
         }
     }
 
     fn rotated<W: Waiting>(&mut self, step: &mut Step<'_, W>, keys: KeyIds) {
         self.settings.keys = keys;
         self.tell_standing(step);
-        step.effects.push(Effect::OwnersChanged);
+        self.reckon_owners(step);
         self.sync_with_everybody();
+    }
+
+    /// Looks anew who may own names.
+    fn reckon_owners<W: Waiting>(&mut self, step: &mut Step<'_, W>) {
+        let keys = self.settings.keys;
+        let owners = || self.members.iter().filter(|member| member.owner_channel(&keys).is_some());
+        let by_previous = owners().any(|member| !member.keys.accepts(keys.current));
+        self.owners = Owners::new(self.settings.node, owners().map(|member| member.node), keys, by_previous);
+        step.effects.push(Effect::OwnersChanged);
     }
 
     fn tell_standing<W: Waiting>(&mut self, step: &mut Step<'_, W>) {
@@ -274,12 +293,15 @@ impl Node {
             step.effects.push(Effect::MembersChanged);
         }
         if self.beat.0.is_multiple_of(PING_EVERY) {
-            let links = self.members.dialled_links();
-            let (now, number) = (step.now, self.beat.0);
-            self.say(step, links, Message::Ping { now, number });
+            self.ping(step, self.members.dialled_links());
         }
         self.take_back_leases(step);
         self.schedule_sync(step, random);
+    }
+
+    fn ping<W: Waiting>(&mut self, step: &mut Step<'_, W>, links: Vec<LinkId>) {
+        let (now, number) = (step.now, self.beat.0);
+        self.say(step, links, Message::Ping { now, number });
     }
 
     /// Says something, after all that was learned before.
