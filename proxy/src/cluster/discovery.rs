@@ -62,7 +62,8 @@ pub(super) async fn run(mesh: Rc<Mesh>, places: Vec<Place>) {
             let interval = INTERVAL.mul_f64(rand::rng().random_range(0.8..1.2));
             ask_at = mesh.process_now().after(interval);
         }
-        for address in mesh.plan.borrow_mut().due(mesh.process_now()) {
+        let due = mesh.plan.borrow_mut().due(mesh.process_now());
+        for address in due {
             let mesh = mesh.clone();
             tokio::task::spawn_local(async move { dial(&mesh, address).await });
         }
@@ -162,7 +163,9 @@ async fn dial(mesh: &Rc<Mesh>, address: SocketAddr) {
                     tracing::warn!(%address, %error, "an address of cluster.discovery leads to a stranger; left alone for a minute");
                 }
                 Failure::Unreachable => tracing::debug!(%address, %error, "a member cannot be reached"),
-                Failure::Myself | Failure::Alias => tracing::debug!(%address, %error, "an address is not dialled again"),
+                Failure::Myself | Failure::Alias => {
+                    tracing::debug!(%address, %error, "an address is not dialled again")
+                }
             }
             mesh.plan.borrow_mut().failed(address, failure, mesh.process_now(), &mut rand::rng());
         }

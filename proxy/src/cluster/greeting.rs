@@ -145,9 +145,8 @@ pub(super) async fn answer(mesh: &Rc<Mesh>, stream: TcpStream) -> Result<Greeted
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     let socket = socket2::SockRef::from(stream);
     socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(
-        &socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL),
-    )?;
+    socket
+        .set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL))?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
 }
 

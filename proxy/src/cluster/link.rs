@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -52,7 +51,6 @@ pub(super) enum LinkEnd {
 pub(super) struct Link {
     pub(super) id: LinkId,
     pub(super) direction: Direction,
-    pub(super) address: SocketAddr,
     /// The run of the member at the other end.
     pub(super) node: NodeId,
     /// Its name, for the log.
@@ -67,11 +65,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(id: LinkId, direction: Direction, address: SocketAddr, node: NodeId, name: String) -> Rc<Self> {
+    pub(super) fn new(id: LinkId, direction: Direction, node: NodeId, name: String) -> Rc<Self> {
         Rc::new(Self {
             id,
             direction,
-            address,
             node,
             name,
             outbox: Outbox::default(),

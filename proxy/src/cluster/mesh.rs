@@ -240,10 +240,15 @@ impl Mesh {
     }
 
     /// Serves a connection whose both sides have said hello, to its end.
-    pub(super) async fn link<S: Stream>(self: &Rc<Self>, direction: Direction, address: SocketAddr, greeted: Greeted<S>) {
+    pub(super) async fn link<S: Stream>(
+        self: &Rc<Self>,
+        direction: Direction,
+        address: SocketAddr,
+        greeted: Greeted<S>,
+    ) {
         let Greeted { stream, hello, unread } = greeted;
         let id = LinkId(self.next_link.replace(self.next_link.get() + 1));
-        let link = Link::new(id, direction, address, hello.node, hello.name.clone());
+        let link = Link::new(id, direction, hello.node, hello.name.clone());
         self.links.borrow_mut().insert(id, link.clone());
         let gauge = self.metrics().links(match direction {
             Direction::Dialled => MessageDirection::Out,
@@ -350,7 +355,7 @@ impl Mesh {
                 }
                 Effect::SetClock(now) => self.shared.cluster_clock.set(now),
                 Effect::Joined { complete } => self.joined(complete),
-                Effect::OwnersChanged => self.handle.set_owners(self.node.borrow().owners()),
+                Effect::OwnersChanged => self.handle.set_owners(self.node.borrow().owners().clone()),
                 Effect::MembersChanged => self.count_members(),
                 Effect::Left => self.handle.set_left(),
                 Effect::Count(count) => self.count(count),

@@ -56,7 +56,8 @@ pub fn bind(loaded: &Loaded) -> Result<Option<Bound>, ClusterError> {
     let Some(settings) = loaded.config.cluster.clone() else { return Ok(None) };
     let tls = loaded.material.cluster.clone().ok_or(ClusterError::Configuration("no certificate was loaded"))?;
     let peers = settings.peers().ok_or(ClusterError::Configuration("discovery has none of its fields"))?;
-    let (listener, address) = listen(settings.address).map_err(|cause| ClusterError::Listen(settings.address, cause))?;
+    let (listener, address) =
+        listen(settings.address).map_err(|cause| ClusterError::Listen(settings.address, cause))?;
     Ok(Some(Bound { listener, tls, places: places(peers), address, settings }))
 }
 

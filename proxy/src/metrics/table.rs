@@ -2,9 +2,9 @@
 //! from this table. No label ever holds a user, a DN, an address or anything made from a password.
 
 use super::labels::{
-    AnswerPath, BindDecision, BindResult, CloseReason, ClusterRejection, Completeness, ConnectFailure, LeaseResult, Lookup,
-    MessageDirection, MessageKind, Operation, Origin, PeerState, PoolState, Reload, Removal, RequestResult, SyncResult,
-    TimedOperation, UpstreamResult,
+    AnswerPath, BindDecision, BindResult, CloseReason, ClusterRejection, Completeness, ConnectFailure, LeaseResult,
+    Lookup, MessageDirection, MessageKind, Operation, Origin, PeerState, PoolState, Reload, Removal, RequestResult,
+    SyncResult, TimedOperation, UpstreamResult,
 };
 
 /// What a metric is.

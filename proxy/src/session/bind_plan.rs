@@ -30,7 +30,7 @@ pub enum BindPlan {
     /// An identical bind is on its way: wait for its verdict.
     Wait(oneshot::Receiver<Release>),
     /// Forward, and settle the lease with the verdict.
-    Lead(HeldLease),
+    Lead(Box<HeldLease>),
     /// Forward; the cache has nothing to do with it.
     PassThrough(PassThrough),
     /// Answer without asking anybody.
@@ -119,7 +119,7 @@ impl Session {
                 BindPlan::Answer { verdict, wants_password_policy: policy_control.is_some(), name: credential.name }
             }
             Decision::Wait => waiting.map_or(BindPlan::PassThrough(PassThrough::Unusual), BindPlan::Wait),
-            Decision::Lead(lease) => BindPlan::Lead(HeldLease::new(shared.clone(), lease)),
+            Decision::Lead(lease) => BindPlan::Lead(Box::new(HeldLease::new(shared.clone(), lease))),
         }
     }
 

@@ -49,7 +49,7 @@ impl Session {
                 Flow::Continue
             }
             BindPlan::Wait(turn) => self.wait_for_verdict(request, peek, turn).await,
-            BindPlan::Lead(lease) => self.lead(request, peek, lease).await,
+            BindPlan::Lead(lease) => self.lead(request, peek, *lease).await,
             BindPlan::PassThrough(PassThrough::SaslLayered) => self.pass_sasl(request, peek, true).await,
             BindPlan::PassThrough(PassThrough::SaslPlain) => self.pass_sasl(request, peek, false).await,
             BindPlan::PassThrough(PassThrough::NoPassword | PassThrough::Unusual) => {
