@@ -1,7 +1,7 @@
 //! The failed binds of one shard: which (name, password) was refused with which answer, until when.
 //!
 //! A name's entries are chained in a slab and one index leads from the name to the chain, so an
-//! entry costs 72 octets and its share of the index, and a lookup touches two places in memory.
+//! entry costs 80 octets and its share of the index, and a lookup touches two places in memory.
 //! An expired entry stays dormant for `maxTTLSeconds`, because the next failure of its digest
 //! must know how often it failed before.
 
@@ -14,12 +14,18 @@ use hashbrown::hash_table::Entry as IndexEntry;
 use crate::clock::Tick;
 
 use super::explain::EntryExplanation;
+use super::fact::{FailureFact, Stamp};
+use super::join::Cover;
 use super::key::{Digest, NameKey};
+use super::life::Past;
 use super::slab::Slab;
 use super::verdict::Verdict;
 
 /// Sources are counted by buckets, so that counting them takes 4 KB for each shard.
 pub(super) const SOURCE_BUCKETS: usize = 1024;
+/// The bucket of what peers told: they are many sources, each within its quota at the member where
+/// it came, so that no quota is kept here.
+pub(super) const PEERS: usize = SOURCE_BUCKETS;
 
 /// No next entry.
 const END: u32 = u32::MAX;
@@ -29,6 +35,7 @@ pub(super) struct Entry {
     name: NameKey,
     digest: Digest,
     verdict: Arc<Verdict>,
+    stamp: Stamp,
     pub(super) expires: Tick,
     recorded: Coarse,
     /// When it last answered somebody, or was recorded if it never did.
@@ -43,17 +50,45 @@ pub(super) struct Entry {
     live: bool,
 }
 
-/// A tick in units of 64 ms: enough to order hits and to print ages, for 8 years of uptime.
+const _: () = assert!(size_of::<Option<Entry>>() == 80);
+
+impl Entry {
+    /// As peers are told.
+    pub(super) fn fact(&self) -> FailureFact {
+        FailureFact {
+            name: self.name,
+            digest: self.digest,
+            stamp: self.stamp,
+            expires: self.expires,
+            level: self.level,
+            verdict: Arc::clone(&self.verdict),
+        }
+    }
+
+    pub(super) fn name(&self) -> &NameKey {
+        &self.name
+    }
+
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+}
+
+/// A tick in units of 256 ms: enough to order hits and to print ages, for 34 years of cluster time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Coarse(u32);
 
 impl Coarse {
-    fn of(tick: Tick) -> Self {
-        Self(u32::try_from(tick.0 >> 6).unwrap_or(u32::MAX))
+    pub(super) fn of(tick: Tick) -> Self {
+        Self(u32::try_from(tick.0 >> 8).unwrap_or(u32::MAX))
     }
 
     fn since(self, now: Tick) -> Duration {
-        Duration::from_millis(now.0.saturating_sub(u64::from(self.0) << 6))
+        Duration::from_millis(now.0.saturating_sub(u64::from(self.0) << 8))
     }
 }
 
@@ -62,7 +97,10 @@ pub(super) struct Failure<'a> {
     pub(super) name: NameKey,
     pub(super) digest: Digest,
     pub(super) verdict: &'a Arc<Verdict>,
-    pub(super) life: Duration,
+    pub(super) stamp: Stamp,
+    /// When it was learned: now, or when the attempt began if a peer learned it.
+    pub(super) since: Tick,
+    pub(super) expires: Tick,
     pub(super) level: u8,
     /// The bucket of the source that presented it.
     pub(super) source: usize,
@@ -73,6 +111,15 @@ pub(super) struct Failure<'a> {
 pub(super) struct Stored {
     pub(super) level: u8,
     pub(super) live: bool,
+    pub(super) stamp: Stamp,
+}
+
+/// What was forgiven: failures that lived.
+#[derive(Debug, Default)]
+pub(super) struct Forgiven {
+    pub(super) purged: usize,
+    pub(super) ended: usize,
+    pub(super) right: Vec<Digest>,
 }
 
 /// The store of one shard.
@@ -154,45 +201,59 @@ impl Entries {
     /// What is stored about a digest, dormant or not, unless it is too old to count.
     pub(super) fn stored(&self, name: &NameKey, digest: &Digest, max_ttl: Duration, now: Tick) -> Option<Stored> {
         let entry = self.slab.get(self.find(name, digest)?)?;
-        (now < entry.expires.after(max_ttl)).then_some(Stored { level: entry.level, live: entry.expires > now })
+        (now < entry.expires.after(max_ttl)).then_some(Stored {
+            level: entry.level,
+            live: entry.expires > now,
+            stamp: entry.stamp,
+        })
     }
 
-    /// Records a failure from `now` on, in place of what was stored about its digest.
-    /// False when the store has no room at all.
+    /// The failure as peers are told, unless it is too old to count.
+    pub(super) fn fact(&self, name: &NameKey, digest: &Digest, max_ttl: Duration, now: Tick) -> Option<FailureFact> {
+        let entry = self.slab.get(self.find(name, digest)?)?;
+        (now < entry.expires.after(max_ttl)).then(|| entry.fact())
+    }
+
+    /// Records a failure in place of what was stored about its digest. False when there is no room
+    /// for it.
     pub(super) fn record(&mut self, failure: &Failure<'_>, now: Tick) -> bool {
         if self.quota == 0 {
             return false;
         }
-        let expires = now.after(failure.life);
-        if let Some(entry) = self.find(&failure.name, &failure.digest).and_then(|slot| self.slab.get_mut(slot)) {
-            entry.verdict = Arc::clone(failure.verdict);
+        let &Failure { name, digest, verdict, stamp, since, expires, level, source } = failure;
+        let live = expires > now;
+        if let Some(entry) = self.find(&name, &digest).and_then(|slot| self.slab.get_mut(slot)) {
+            entry.verdict = Arc::clone(verdict);
+            entry.stamp = stamp;
             entry.expires = expires;
-            entry.recorded = Coarse::of(now);
-            entry.level = failure.level;
-            if !entry.live {
-                entry.live = true;
-                self.live += 1;
-            }
+            entry.recorded = Coarse::of(since);
+            entry.level = level;
+            self.live -= usize::from(entry.live);
+            self.live += usize::from(live);
+            entry.live = live;
             return true;
         }
-        self.make_room(failure, now);
-        if self.per_source.is_empty() {
-            self.per_source = vec![0; SOURCE_BUCKETS];
+        if !self.make_room(failure, now) {
+            return false;
         }
-        self.per_source[failure.source] += 1;
-        self.live += 1;
+        if self.per_source.is_empty() {
+            self.per_source = vec![0; SOURCE_BUCKETS + 1];
+        }
+        self.per_source[source] += 1;
+        self.live += usize::from(live);
         let slot = self.slab.insert(Entry {
-            name: failure.name,
-            digest: failure.digest,
-            verdict: Arc::clone(failure.verdict),
+            name,
+            digest,
+            verdict: Arc::clone(verdict),
+            stamp,
             expires,
-            recorded: Coarse::of(now),
-            used: Coarse::of(now),
+            recorded: Coarse::of(since),
+            used: Coarse::of(since),
             hits: 0,
             next: END,
-            source: failure.source as u16,
-            level: failure.level,
-            live: true,
+            source: source as u16,
+            level,
+            live,
         });
         self.link(slot, &failure.name);
         true
@@ -201,37 +262,63 @@ impl Entries {
     /// Forgets a digest and how often it failed. Whether there was anything.
     pub(super) fn remove(&mut self, name: &NameKey, digest: &Digest) -> Option<Stored> {
         let slot = self.find(name, digest)?;
-        self.free(slot).map(|entry| Stored { level: entry.level, live: entry.live })
+        self.free(slot).map(|entry| Stored { level: entry.level, live: entry.live, stamp: entry.stamp })
     }
 
-    /// Ends the life of the name's entries but `except`; how often they failed stays known, since
-    /// those that are wrong are so still. Returns how many lived.
-    pub(super) fn expire(&mut self, name: &NameKey, except: &Digest, now: Tick) -> usize {
-        let mut expired = 0;
+    /// Does to the name's entries what `cover` says of their digests and when their attempts began.
+    /// Those whose lives end stay dormant: how often they failed counts, since they may be wrong
+    /// still.
+    pub(super) fn forgive(&mut self, name: &NameKey, cover: impl Fn(&Digest, Tick) -> Cover) -> Forgiven {
+        let mut forgiven = Forgiven::default();
         let mut at = self.head(name);
         while let Some(entry) = self.slab.get_mut(at) {
-            at = entry.next;
-            if entry.digest == *except {
-                continue;
-            }
-            entry.expires = entry.expires.min(now);
-            if std::mem::take(&mut entry.live) {
-                self.live -= 1;
-                expired += 1;
+            let slot = std::mem::replace(&mut at, entry.next);
+            let (digest, lived) = (entry.digest, entry.live);
+            match cover(&digest, entry.stamp.at()) {
+                Cover::Open => {}
+                Cover::Ended(tick) => {
+                    entry.expires = entry.expires.min(tick);
+                    entry.live = false;
+                    self.live -= usize::from(lived);
+                    forgiven.ended += usize::from(lived);
+                }
+                Cover::Purged => {
+                    self.free(slot);
+                    forgiven.purged += usize::from(lived);
+                }
+                Cover::Right => {
+                    self.free(slot);
+                    forgiven.right.extend(lived.then_some(digest));
+                }
             }
         }
-        expired
+        forgiven
     }
 
-    /// Forgets all entries of a name. Returns how many lived.
-    pub(super) fn remove_name(&mut self, name: &NameKey) -> usize {
+    /// Forgets all entries of a name. Returns how many lived, and the latest stamp.
+    pub(super) fn remove_name(&mut self, name: &NameKey) -> (usize, Stamp) {
         let before = self.live;
+        let mut latest = Stamp::default();
         loop {
             let head = self.head(name);
-            if self.free(head).is_none() {
-                return before - self.live;
+            let Some(entry) = self.free(head) else { return (before - self.live, latest) };
+            latest = latest.max(entry.stamp);
+        }
+    }
+
+    /// Forgets all whose attempts began up to then. Returns how many lived.
+    pub(super) fn remove_until(&mut self, until: Past) -> usize {
+        let before = self.live;
+        let later = |slot| self.slab.get(slot).is_some_and(|entry: &Entry| !until.covers(entry.stamp.at()));
+        if !(0..self.slab.slots()).any(later) {
+            return self.clear();
+        }
+        for slot in 0..self.slab.slots() {
+            if self.slab.get(slot).is_some_and(|entry| until.covers(entry.stamp.at())) {
+                self.free(slot);
             }
         }
+        before - self.live
     }
 
     /// Forgets everything. Returns how many lived.

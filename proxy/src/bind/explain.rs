@@ -45,7 +45,7 @@ impl Explanation {
 /// One failed bind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryExplanation {
-    /// Since the failure was recorded, to within 64 ms.
+    /// Since the failure was recorded, to within 256 ms.
     pub age: Duration,
     /// How long it will be answered from the store; zero when it is dormant.
     pub remaining: Duration,
@@ -53,7 +53,7 @@ pub struct EntryExplanation {
     pub level: u8,
     /// How many binds it has answered.
     pub hits: u32,
-    /// Since it last answered one, to within 64 ms.
+    /// Since it last answered one, to within 256 ms.
     pub last_hit: Option<Duration>,
     /// The result code it is answered with.
     pub code: u32,

@@ -146,10 +146,11 @@ impl<W> Flights<W> {
         Some((waiter, lease))
     }
 
-    /// Nobody may join the flights of `name` (of all names) any more, but those of `except`.
-    pub(super) fn close(&mut self, name: Option<&NameKey>, except: Option<&Digest>) {
+    /// Nobody may join any more the flights of `name` (of all names) of which `outdated` says so by
+    /// their digest and when they were sent.
+    pub(super) fn close(&mut self, name: Option<&NameKey>, outdated: impl Fn(&Digest, Tick) -> bool) {
         for flight in self.table.iter_mut() {
-            if name.is_none_or(|name| flight.name == *name) && except != Some(&flight.digest) {
+            if name.is_none_or(|name| flight.name == *name) && outdated(&flight.digest, flight.sent_at) {
                 flight.closed = true;
             }
         }

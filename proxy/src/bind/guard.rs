@@ -11,14 +11,14 @@ use crate::clock::Tick;
 
 use super::effect::{Effect, PurgeCause};
 use super::explain::{Explanation, NameQuery};
-use super::fact::Origin;
+use super::fact::{Origin, Stamp};
 use super::flight::{Lease, Release};
 use super::intern::Interner;
 use super::key::{Credential, Keys, NameKey, NameKeys};
-use super::life::Lives;
+use super::life::{Lives, Past};
 use super::memo::NameMemo;
 use super::rules::{Class, VerdictRules};
-use super::shard::{Inherited, SWEEP_BATCH, Shard};
+use super::shard::{Inherited, Right, SWEEP_BATCH, Shard, Wrong};
 use super::source::Source;
 use super::verdict::Verdict;
 
@@ -227,28 +227,65 @@ impl<W> Guard<W> {
         let policy = self.policy.load();
         let lives = policy.lives();
         let class = policy.rules.classify(&verdict);
-        let inherited = match (class, lease.credential.previous) {
-            (Class::NotAboutPassword, _) | (_, None) => Inherited::default(),
-            (_, Some((name, digest))) => self.shard(&name).give_up(&name, &digest, lease.sent_at, class, &lives, now),
-        };
-        let wrong = matches!(class, Class::WrongPassword | Class::WrongPasswordShort);
-        let interned = wrong.then(|| self.verdicts.lock().intern(&verdict));
-        let mut shard = self.shard(&lease.credential.name);
-        let effects = match interned {
-            Some(Err(reason)) => vec![Effect::NotRecorded { name: lease.credential.name, reason }],
-            Some(Ok(shared)) => {
-                let short = class == Class::WrongPasswordShort;
-                shard.learn(&lease, &shared, short, inherited, &lives, now)
+        let Credential { name, digest, previous } = lease.credential;
+        let (released, effects) = match class {
+            Class::WrongPassword | Class::WrongPasswordShort => {
+                return self.settle_wrong(&lease, class, &verdict, &lives, now);
             }
-            None if class == Class::Success => vec![shard.succeed(&lease, inherited, &lives, now)],
-            None if class == Class::PasswordWasRight => vec![shard.was_right(&lease, inherited, &lives)],
-            None => Vec::new(),
+            Class::Success | Class::PasswordWasRight => {
+                let effect = |name, digest, Right { removed, told }| match class {
+                    Class::Success => Effect::Succeeded { name, digest, removed, told, life: lives.max_ttl },
+                    _ => Effect::PasswordWasRight { name, digest, removed, told, life: lives.max_ttl },
+                };
+                let mut effects = Vec::new();
+                if let Some((name, digest)) = previous {
+                    let right = self.shard(&name).right(&name, &digest, lease.sent_at, &lives, now);
+                    if right.removed || right.told {
+                        effects.push(effect(name, digest, right));
+                    }
+                }
+                let mut shard = self.shard(&name);
+                let right = shard.right(&name, &digest, lease.sent_at, &lives, now);
+                effects.push(effect(name, digest, right));
+                let released = match class {
+                    Class::Success => shard.release_to_bind(&lease, now),
+                    _ => shard.release(&lease, &verdict),
+                };
+                (released, effects)
+            }
+            Class::NotAboutPassword => (self.shard(&name).release(&lease, &verdict), Vec::new()),
         };
-        let released = shard.release(&lease, &verdict, class == Class::Success, now);
+        Settled { class: Some(class), released, effects }
+    }
+
+    fn settle_wrong(
+        &self,
+        lease: &Lease,
+        class: Class,
+        verdict: &Arc<Verdict>,
+        lives: &Lives,
+        now: Tick,
+    ) -> Settled<W> {
+        let Credential { name, digest: _, previous } = lease.credential;
+        let stamp = Stamp::new(lease.sent_at, self.origin());
+        let wrong = Wrong { verdict, short: class == Class::WrongPasswordShort, stamp, lives };
+        let inherited = previous.map_or_else(Inherited::default, |(name, digest)| {
+            self.shard(&name).give_up(&name, &digest, lease.sent_at, &wrong, now)
+        });
+        let interned = self.verdicts.lock().intern(verdict);
+        let mut shard = self.shard(&name);
+        let mut effects = match &interned {
+            Err(reason) => vec![Effect::NotRecorded { name, reason: *reason }],
+            Ok(verdict) => shard.learn(lease, &Wrong { verdict, ..wrong }, inherited, now),
+        };
+        let released = shard.release(lease, verdict);
         drop(shard);
-        let others_purged = effects.iter().any(|effect| matches!(effect, Effect::Purged { .. }));
-        if let (true, Some((name, digest))) = (others_purged, lease.credential.previous) {
-            self.shard(&name).purge_others(&name, &digest, now);
+        if let Some((name, digest)) = previous {
+            if effects.iter().any(|effect| matches!(effect, Effect::Purged { .. })) {
+                effects.push(self.shard(&name).purge_others(&name, &digest, lease.sent_at, lives));
+            } else if inherited.last_good {
+                effects.push(Effect::LastGoodEnded { name });
+            }
         }
         Settled { class: Some(class), released, effects }
     }
@@ -274,8 +311,10 @@ impl<W> Guard<W> {
                 self.purge(found, PurgeCause::Flush, now)
             }
             FlushScope::All => {
-                let removed = self.shards.iter().map(|shard| shard.lock().purge_all(now)).sum();
-                let life = self.policy.load().max_ttl;
+                let policy = self.policy.load();
+                let until = Past::at(now.after(policy.forgiveness));
+                let removed = self.shards.iter().map(|shard| shard.lock().purge_all(until)).sum();
+                let life = policy.max_ttl;
                 let effect = Effect::Purged { name: None, except: None, cause: PurgeCause::Flush, removed, life };
                 Flushed { removed, effects: vec![effect] }
             }
@@ -289,9 +328,10 @@ impl<W> Guard<W> {
 
     fn purge(&self, names: impl IntoIterator<Item = NameKey>, cause: PurgeCause, now: Tick) -> Flushed {
         let policy = self.policy.load();
+        let until = now.after(policy.forgiveness);
         let mut flushed = Flushed { removed: 0, effects: Vec::new() };
         for name in names {
-            let removed = self.shard(&name).purge(&name, cause == PurgeCause::PasswordChanged, now);
+            let removed = self.shard(&name).purge(&name, cause == PurgeCause::PasswordChanged, until);
             flushed.removed += removed;
             flushed.effects.push(Effect::Purged {
                 name: Some(name),

@@ -46,6 +46,15 @@ impl Past {
         Self(tick.0.saturating_add(1))
     }
 
+    /// It happened just before `tick`, so it does not cover what is sent then.
+    pub(super) fn before(tick: Tick) -> Self {
+        Self(tick.0)
+    }
+
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
     /// When, if ever.
     #[must_use]
     pub fn tick(self) -> Option<Tick> {

@@ -7,6 +7,8 @@ use hashbrown::HashTable;
 
 use crate::clock::Tick;
 
+use super::fact::{NameFacts, Success};
+use super::join::Cover;
 use super::key::{Digest, NameKey};
 use super::life::Past;
 use super::slab::Slab;
@@ -14,30 +16,49 @@ use super::slab::Slab;
 /// Slots that the clock hand looks at to find the name that was heard of longest ago.
 const PROBES: u32 = 16;
 
-#[derive(Clone, Copy, Debug)]
-struct Success {
-    digest: Digest,
-    at: Past,
-}
-
 #[derive(Debug)]
-struct Known {
-    name: NameKey,
-    /// The last two digests that succeeded, the later one first.
-    successes: [Success; 2],
-    /// When the name's entries were purged last.
-    purged: Past,
-    /// When a failure of the last good digest ended the lives of the name's other entries.
-    others_purged: Past,
-    /// Whether the later success is still the last good digest: it did not fail since.
-    last_good: bool,
+pub(super) struct Known {
+    pub(super) facts: NameFacts,
+    /// When the later success of the facts was seen again without telling anybody.
+    refreshed: Past,
 }
 
 impl Known {
     /// The last tick at which anything happened.
     fn touched(&self) -> Past {
-        self.purged.max(self.others_purged).max(self.successes[0].at)
+        self.facts.touched().max(self.refreshed)
     }
+
+    /// What may be told from now on: with what was kept back.
+    fn unfold(&mut self) -> &mut NameFacts {
+        let latest = &mut self.facts.successes[0];
+        latest.at = latest.at.max(std::mem::take(&mut self.refreshed));
+        &mut self.facts
+    }
+
+    fn last_good(&self) -> Option<Success> {
+        let [latest, _] = self.facts.successes;
+        let at = latest.at.max(self.refreshed);
+        (at > self.facts.last_good_ended).then_some(Success { digest: latest.digest, at })
+    }
+
+    fn cover(&self, digest: &Digest, sent: Tick) -> Cover {
+        match self.facts.cover(digest, sent) {
+            Cover::Open | Cover::Ended(_)
+                if self.refreshed.covers(sent) && self.facts.successes[0].digest == *digest =>
+            {
+                Cover::Right
+            }
+            cover => cover,
+        }
+    }
+}
+
+/// What joining what a peer knows of a name came to.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) before: NameFacts,
+    pub(super) after: NameFacts,
 }
 
 /// The memory of one shard.
@@ -48,14 +69,24 @@ pub(super) struct Memory {
     quota: usize,
     hand: u32,
     broom: u32,
-    /// Verdicts of attempts that were sent up to here are worthless, whatever the name: a flush of
-    /// everything, or the facts of a name that had to make room.
+    /// When everything was flushed: a fact, as peers have it too.
+    flushed_all: Past,
+    /// Verdicts of attempts that were sent up to here are worthless here, whatever the name: facts
+    /// of a name had to make room.
     horizon: Past,
 }
 
 impl Memory {
     pub(super) fn new(quota: usize) -> Self {
-        Self { slab: Slab::new(), by_name: HashTable::new(), quota, hand: 0, broom: 0, horizon: Past::NEVER }
+        Self {
+            slab: Slab::new(),
+            by_name: HashTable::new(),
+            quota,
+            hand: 0,
+            broom: 0,
+            flushed_all: Past::NEVER,
+            horizon: Past::NEVER,
+        }
     }
 
     pub(super) fn set_quota(&mut self, quota: usize) {
@@ -66,76 +97,156 @@ impl Memory {
         self.slab.len()
     }
 
+    pub(super) fn slots(&self) -> u32 {
+        self.slab.slots()
+    }
+
+    pub(super) fn at(&self, slot: u32) -> Option<&Known> {
+        self.slab.get(slot)
+    }
+
     /// Whether the verdict of an attempt that was sent at `sent` is outdated by a purge, or by a
     /// success of the same password.
     pub(super) fn is_late(&self, name: &NameKey, digest: &Digest, sent: Tick) -> bool {
-        self.is_purged(name, sent)
-            || self.get(name).is_some_and(|known| {
-                known.successes.iter().any(|success| success.digest == *digest && success.at.covers(sent))
-            })
+        self.is_beyond(sent) || self.cover(name, digest, sent) != Cover::Open
     }
 
     /// Whether a purge came after an attempt that was sent at `sent`.
-    pub(super) fn is_purged(&self, name: &NameKey, sent: Tick) -> bool {
-        self.horizon.covers(sent) || self.get(name).is_some_and(|known| known.purged.covers(sent))
+    pub(super) fn is_purged(&self, name: &NameKey, digest: &Digest, sent: Tick) -> bool {
+        self.is_beyond(sent) || matches!(self.cover(name, digest, sent), Cover::Purged | Cover::Ended(_))
     }
 
-    /// Remembers the success of an attempt.
-    pub(super) fn succeeded(&mut self, name: &NameKey, digest: Digest, now: Tick) {
-        let Some(known) = self.get_or_insert(name) else { return };
-        let [latest, earlier] = known.successes;
-        if latest.digest != digest {
-            known.successes[1] = latest;
-        } else {
-            known.successes[1] = earlier;
+    /// Whether a flush, or what was forgotten of names, outdates an attempt that was sent at `sent`.
+    pub(super) fn is_beyond(&self, sent: Tick) -> bool {
+        self.flushed_all.max(self.horizon).covers(sent)
+    }
+
+    /// What becomes of a failure by what is known of its name.
+    pub(super) fn cover(&self, name: &NameKey, digest: &Digest, sent: Tick) -> Cover {
+        self.get(name).map_or(Cover::Open, |known| known.cover(digest, sent))
+    }
+
+    /// Remembers that a password was right at `now`. Whether peers must hear of it: not of the last
+    /// good one again and again, unless `forgives` something.
+    pub(super) fn succeeded(
+        &mut self,
+        name: &NameKey,
+        digest: Digest,
+        forgives: bool,
+        ttl: Duration,
+        now: Tick,
+    ) -> bool {
+        let Some(known) = self.get_or_insert(name) else { return false };
+        let [latest, earlier] = known.facts.successes;
+        let at = Past::at(now);
+        if !forgives && latest.at.within(ttl, now) {
+            if known.last_good().is_some_and(|good| good.digest == digest) {
+                known.refreshed = known.refreshed.max(at);
+                return false;
+            }
+            let third = latest.digest != digest && earlier.digest != digest;
+            if third && earlier.at.within(ttl, now) && earlier.at > known.facts.purged {
+                // More than two right passwords in use at once. To remember each time that there is
+                // no room for the third would be to purge the name each time.
+                return false;
+            }
         }
-        known.successes[0] = Success { digest, at: Past::at(now) };
-        known.last_good = true;
+        known.unfold().join_success(Success { digest, at });
+        true
     }
 
     /// Whether this is the last good digest of the name.
     pub(super) fn is_last_good(&self, name: &NameKey, digest: &Digest) -> bool {
-        self.get(name).is_some_and(|known| known.last_good && known.successes[0].digest == *digest)
+        self.get(name).and_then(Known::last_good).is_some_and(|good| good.digest == *digest)
     }
 
-    /// The last good digest is one no longer. When it succeeded stays known.
-    pub(super) fn forget_last_good(&mut self, name: &NameKey) {
+    /// The last good digest is one no longer, as an attempt showed that was sent at `sent`.
+    pub(super) fn last_good_failed(&mut self, name: &NameKey, sent: Tick) {
         if let Some(known) = self.get_mut(name) {
-            known.last_good = false;
+            let facts = known.unfold();
+            facts.last_good_ended = facts.last_good_ended.max(Past::before(sent));
         }
     }
 
     /// When the last good digest of the name succeeded last, if one is known.
     pub(super) fn last_good_at(&self, name: &NameKey) -> Option<Tick> {
-        let known = self.get(name)?;
-        if known.last_good { known.successes[0].at.tick() } else { None }
+        self.get(name)?.last_good()?.at.tick()
     }
 
-    /// Remembers a purge of the name.
-    pub(super) fn purged(&mut self, name: &NameKey, now: Tick) {
-        match self.get_or_insert(name) {
-            Some(known) => known.purged = Past::at(now),
-            None => self.horizon = self.horizon.max(Past::at(now)),
+    /// Remembers a purge of the name; whether its last good password is one no longer, too.
+    pub(super) fn purged(&mut self, name: &NameKey, at: Past, password_changed: bool) {
+        let Some(known) = self.get_or_insert(name) else {
+            self.horizon = self.horizon.max(at);
+            return;
+        };
+        let facts = known.unfold();
+        facts.purged = facts.purged.max(at);
+        if password_changed {
+            facts.last_good_ended = facts.last_good_ended.max(at);
         }
     }
 
     /// Remembers a purge of everything. Last good digests stay: they are not failures.
-    pub(super) fn purged_all(&mut self, now: Tick) {
-        self.horizon = self.horizon.max(Past::at(now));
+    pub(super) fn purged_all(&mut self, at: Past) {
+        self.flushed_all = self.flushed_all.max(at);
+    }
+
+    pub(super) fn flushed_all(&self) -> Past {
+        self.flushed_all
     }
 
     /// Whether the name's other entries may be purged because its last good digest failed: once
     /// in `ttl`.
     pub(super) fn may_purge_others(&self, name: &NameKey, ttl: Duration, now: Tick) -> bool {
-        self.get(name).is_none_or(|known| !known.others_purged.within(ttl, now))
+        self.get(name).is_none_or(|known| !known.facts.others_purged.within(ttl, now))
     }
 
     /// Remembers that they were.
-    pub(super) fn others_purged(&mut self, name: &NameKey, now: Tick) {
-        self.purged(name, now);
-        if let Some(known) = self.get_mut(name) {
-            known.others_purged = Past::at(now);
+    pub(super) fn others_purged(&mut self, name: &NameKey, except: Digest, at: Past) {
+        match self.get_or_insert(name) {
+            Some(known) => known.unfold().join_others(at, except),
+            None => self.horizon = self.horizon.max(at),
         }
+    }
+
+    /// All that is known of the name, to be told: what was kept back is told from now on, too.
+    pub(super) fn tell(&mut self, name: &NameKey) -> Option<NameFacts> {
+        self.get_mut(name).map(|known| *known.unfold())
+    }
+
+    /// Joins what a peer knows. `None` when there is no room to remember it.
+    pub(super) fn join(&mut self, facts: &NameFacts) -> Option<Joined> {
+        if self.slot(&facts.name).is_none() && !self.make_room_for(facts.touched()) {
+            self.horizon = self.horizon.max(facts.touched());
+            return None;
+        }
+        let known = self.get_or_insert(&facts.name)?;
+        let before = known.facts;
+        let mut after = before;
+        after.join(facts);
+        if after.successes[0].digest != before.successes[0].digest {
+            // What was kept back is of a password that is not the later one any more.
+            after = *known.unfold();
+            after.join(facts);
+        }
+        known.facts = after;
+        Some(Joined { before, after })
+    }
+
+    /// All purges count as made at `now`.
+    pub(super) fn restamp(&mut self, now: Tick) {
+        let raise = |past: &mut Past| {
+            if *past != Past::NEVER {
+                *past = Past::at(now).max(*past);
+            }
+        };
+        for slot in 0..self.slab.slots() {
+            if let Some(known) = self.slab.get_mut(slot) {
+                raise(&mut known.facts.purged);
+                raise(&mut known.facts.others_purged);
+            }
+        }
+        raise(&mut self.flushed_all);
     }
 
     /// Looks at the next `slots` slots and frees those whose facts are all older than `max_ttl`,
@@ -148,7 +259,7 @@ impl Memory {
             let slot = self.broom;
             self.broom += 1;
             let Some(known) = self.slab.get(slot) else { continue };
-            if !known.last_good && !known.touched().within(max_ttl, now) {
+            if known.last_good().is_none() && !known.touched().within(max_ttl, now) {
                 self.free(slot);
             } else if self.slab.len() > self.quota {
                 self.evict();
@@ -157,7 +268,7 @@ impl Memory {
     }
 
     fn slot(&self, name: &NameKey) -> Option<u32> {
-        let is_of = |&slot: &u32| self.slab.get(slot).is_some_and(|known| known.name == *name);
+        let is_of = |&slot: &u32| self.slab.get(slot).is_some_and(|known| known.facts.name == *name);
         self.by_name.find(name.table_hash(), is_of).copied()
     }
 
@@ -181,23 +292,40 @@ impl Memory {
         if self.slab.len() >= self.quota {
             self.evict();
         }
-        let never = Success { digest: Digest([0; 16]), at: Past::NEVER };
-        let slot = self.slab.insert(Known {
-            name: *name,
-            successes: [never; 2],
-            purged: Past::NEVER,
-            others_purged: Past::NEVER,
-            last_good: false,
-        });
+        let slot = self.slab.insert(Known { facts: NameFacts::nothing(*name), refreshed: Past::NEVER });
         let Self { slab, by_name, .. } = self;
-        by_name
-            .insert_unique(name.table_hash(), slot, |&slot| slab.get(slot).map_or(0, |known| known.name.table_hash()));
+        by_name.insert_unique(name.table_hash(), slot, |&slot| {
+            slab.get(slot).map_or(0, |known| known.facts.name.table_hash())
+        });
         slab.get_mut(slot)
     }
 
     /// Forgets the one of the next names that was heard of longest ago. What its facts forbade
     /// stays forbidden: verdicts as old as they are worthless for every name from now on.
     fn evict(&mut self) {
+        if let Some((at, slot)) = self.oldest() {
+            self.horizon = self.horizon.max(at);
+            self.free(slot);
+        }
+    }
+
+    /// Makes room for facts of then about one more name, unless all that it finds are later ones.
+    fn make_room_for(&mut self, touched: Past) -> bool {
+        if self.slab.len() < self.quota {
+            return true;
+        }
+        match self.oldest() {
+            Some((at, slot)) if at < touched => {
+                self.horizon = self.horizon.max(at);
+                self.free(slot);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// The one of the next names that was heard of longest ago.
+    fn oldest(&mut self) -> Option<(Past, u32)> {
         let mut oldest: Option<(Past, u32)> = None;
         let mut probes = 0;
         for _ in 0..self.slab.slots() {
@@ -215,15 +343,12 @@ impl Memory {
                 break;
             }
         }
-        if let Some((at, slot)) = oldest {
-            self.horizon = self.horizon.max(at);
-            self.free(slot);
-        }
+        oldest
     }
 
     fn free(&mut self, slot: u32) {
         let Some(known) = self.slab.remove(slot) else { return };
-        if let Ok(entry) = self.by_name.find_entry(known.name.table_hash(), |&other| other == slot) {
+        if let Ok(entry) = self.by_name.find_entry(known.facts.name.table_hash(), |&other| other == slot) {
             entry.remove();
         }
     }

@@ -16,6 +16,7 @@ pub mod fact;
 mod flight;
 mod guard;
 mod intern;
+mod join;
 pub mod key;
 mod life;
 mod memo;

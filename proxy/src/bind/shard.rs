@@ -7,13 +7,15 @@ use std::time::Duration;
 use crate::clock::Tick;
 
 use super::effect::{Effect, NotRecorded, PurgeCause};
-use super::entries::{Entries, Failure, SOURCE_BUCKETS};
+use super::entries::{Entries, Failure, Forgiven, PEERS, SOURCE_BUCKETS};
+use super::exchange::Merged;
+use super::fact::{Fact, FailureFact, NameFacts, Stamp};
 use super::flight::{Flights, Lease, Release};
 use super::guard::Decision;
+use super::join::Cover;
 use super::key::{Credential, Digest, NameKey};
-use super::life::Lives;
-use super::memory::Memory;
-use super::rules::Class;
+use super::life::{Lives, Past};
+use super::memory::{Joined, Memory};
 use super::source::Source;
 use super::verdict::Verdict;
 
@@ -30,10 +32,28 @@ pub(super) struct Shard<W> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Inherited {
     level: Option<u8>,
-    last_good: bool,
-    removed: bool,
+    pub(super) last_good: bool,
     /// A purge or a success that is known under that key makes the verdict worthless.
     late: bool,
+}
+
+/// That a password is wrong.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wrong<'a> {
+    pub(super) verdict: &'a Arc<Verdict>,
+    /// Whether it is not to be believed for long.
+    pub(super) short: bool,
+    pub(super) stamp: Stamp,
+    pub(super) lives: &'a Lives,
+}
+
+/// What came of a right password.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Right {
+    /// Whether a failure of it lived.
+    pub(super) removed: bool,
+    /// Whether peers must hear of it.
+    pub(super) told: bool,
 }
 
 impl<W> Shard<W> {
@@ -59,24 +79,21 @@ impl<W> Shard<W> {
         Some(Decision::Wait)
     }
 
-    /// Lets the waiters of `lease` go: all with the verdict if it is a failure, each with its own
-    /// bind if it is a success.
-    pub(super) fn release(
-        &mut self,
-        lease: &Lease,
-        verdict: &Arc<Verdict>,
-        success: bool,
-        now: Tick,
-    ) -> Vec<(W, Release)> {
+    /// Lets the waiters of `lease` go, each with the failing verdict.
+    pub(super) fn release(&mut self, lease: &Lease, verdict: &Arc<Verdict>) -> Vec<(W, Release)> {
         let Some(flight) = self.flights.land(lease) else { return Vec::new() };
-        let outcome = |source| {
-            if success {
-                Release::Forward(Lease { credential: lease.credential, source, sent_at: now, flight: None })
-            } else {
-                Release::Answer(Arc::clone(verdict))
-            }
+        let answer = |(waiter, _)| (waiter, Release::Answer(Arc::clone(verdict)));
+        flight.waiters.into_iter().map(answer).collect()
+    }
+
+    /// Lets the waiters of `lease` go after a success, each with its own bind.
+    pub(super) fn release_to_bind(&mut self, lease: &Lease, now: Tick) -> Vec<(W, Release)> {
+        let Some(flight) = self.flights.land(lease) else { return Vec::new() };
+        let forward = |(waiter, source)| {
+            let lease = Lease { credential: lease.credential, source, sent_at: now, flight: None };
+            (waiter, Release::Forward(lease))
         };
-        flight.waiters.into_iter().map(|(waiter, source)| (waiter, outcome(source))).collect()
+        flight.waiters.into_iter().map(forward).collect()
     }
 
     /// After a fault of `lease`: its next waiter goes upstream, unless the answer is known by now.
@@ -92,16 +109,9 @@ impl<W> Shard<W> {
     }
 
     /// Learns that the password of `lease` is wrong.
-    pub(super) fn learn(
-        &mut self,
-        lease: &Lease,
-        verdict: &Arc<Verdict>,
-        short: bool,
-        inherited: Inherited,
-        lives: &Lives,
-        now: Tick,
-    ) -> Vec<Effect> {
-        let Credential { name, digest, previous: _ } = lease.credential;
+    pub(super) fn learn(&mut self, lease: &Lease, wrong: &Wrong<'_>, inherited: Inherited, now: Tick) -> Vec<Effect> {
+        let Credential { name, digest, previous } = lease.credential;
+        let &Wrong { verdict, short, stamp, lives } = wrong;
         if inherited.late || self.memory.is_late(&name, &digest, lease.sent_at) {
             return vec![Effect::NotRecorded { name, reason: NotRecorded::Late }];
         }
@@ -109,6 +119,9 @@ impl<W> Shard<W> {
         if stored.is_some_and(|stored| stored.live) {
             // Another attempt with the same password was in flight and told already.
             return Vec::new();
+        }
+        if stored.is_some_and(|stored| stored.stamp >= stamp) {
+            return vec![Effect::NotRecorded { name, reason: NotRecorded::Late }];
         }
         let last_good = inherited.last_good || self.memory.is_last_good(&name, &digest);
         let level = match stored.map(|stored| stored.level).max(inherited.level) {
@@ -120,57 +133,58 @@ impl<W> Shard<W> {
         };
         let life = if short { lives.first_ttl } else { lives.of_level(level) };
         let source = lease.source.bucket(SOURCE_BUCKETS);
-        if !self.entries.record(&Failure { name, digest, verdict, life, level, source }, now) {
+        let expires = now.after(life);
+        if !self.entries.record(&Failure { name, digest, verdict, stamp, since: now, expires, level, source }, now) {
             return vec![Effect::NotRecorded { name, reason: NotRecorded::NoCapacity }];
         }
-        let mut effects = vec![Effect::Learned {
-            name,
-            digest,
-            previous: lease.credential.previous,
-            stamp: super::fact::Stamp::default(),
-            verdict: Arc::clone(verdict),
-            life,
-            level,
-        }];
+        let verdict = Arc::clone(verdict);
+        let mut effects = vec![Effect::Learned { name, digest, previous, stamp, verdict, life, level }];
         if last_good {
-            self.memory.forget_last_good(&name);
-            if self.memory.may_purge_others(&name, lives.ttl, now) {
-                let removed = self.purge_others(&name, &digest, now);
-                effects.push(Effect::Purged {
-                    name: Some(name),
-                    except: Some(digest),
-                    cause: PurgeCause::LastGoodFailed,
-                    removed,
-                    life: lives.max_ttl,
-                });
-            }
+            self.memory.last_good_failed(&name, lease.sent_at);
+            effects.push(if self.memory.may_purge_others(&name, lives.ttl, now) {
+                self.purge_others(&name, &digest, lease.sent_at, lives)
+            } else {
+                Effect::LastGoodEnded { name }
+            });
         }
         effects
     }
 
-    /// Gives the name's other passwords another chance. Returns how many entries lived.
-    pub(super) fn purge_others(&mut self, name: &NameKey, digest: &Digest, now: Tick) -> usize {
-        self.memory.others_purged(name, now);
-        self.flights.close(Some(name), Some(digest));
-        self.entries.expire(name, digest, now)
-    }
-
-    /// Learns that the password of `lease` is right.
-    pub(super) fn succeed(&mut self, lease: &Lease, inherited: Inherited, lives: &Lives, now: Tick) -> Effect {
-        let Credential { name, digest, previous: _ } = lease.credential;
-        let removed = self.entries.remove(&name, &digest).is_some_and(|stored| stored.live) || inherited.removed;
-        // A success that a password change overtook is the old password's.
-        if !self.memory.is_purged(&name, lease.sent_at) {
-            self.memory.succeeded(&name, digest, now);
+    /// Gives the name's other passwords another chance, because the last good one failed in an
+    /// attempt that was sent at `sent`: what began later was asked after the password was changed.
+    pub(super) fn purge_others(&mut self, name: &NameKey, digest: &Digest, sent: Tick, lives: &Lives) -> Effect {
+        self.memory.others_purged(name, *digest, Past::at(sent));
+        let forgiven = self.forgive(name);
+        Effect::Purged {
+            name: Some(*name),
+            except: Some(*digest),
+            cause: PurgeCause::LastGoodFailed,
+            removed: forgiven.purged + forgiven.ended,
+            life: lives.max_ttl,
         }
-        Effect::Succeeded { name, digest, removed, told: true, life: lives.max_ttl }
     }
 
-    /// Learns that the password of `lease` was right though the bind failed.
-    pub(super) fn was_right(&mut self, lease: &Lease, inherited: Inherited, lives: &Lives) -> Effect {
-        let Credential { name, digest, previous: _ } = lease.credential;
-        let removed = self.entries.remove(&name, &digest).is_some_and(|stored| stored.live) || inherited.removed;
-        Effect::PasswordWasRight { name, digest, removed, told: true, life: lives.max_ttl }
+    /// Does to the name's failures and flights what is known of it.
+    pub(super) fn forgive(&mut self, name: &NameKey) -> Forgiven {
+        let Self { entries, memory, flights } = self;
+        // Of a password that was right meanwhile, the attempt under way may as well be joined.
+        flights.close(Some(name), |digest, sent| memory.is_purged(name, digest, sent));
+        entries.forgive(name, |digest, sent| memory.cover(name, digest, sent))
+    }
+
+    /// Learns that a password was right in an attempt that was sent at `sent`.
+    pub(super) fn right(&mut self, name: &NameKey, digest: &Digest, sent: Tick, lives: &Lives, now: Tick) -> Right {
+        let stored = self.entries.remove(name, digest);
+        // A failure by a clock ahead of this one is forgiven as well.
+        let at = stored.map_or(now, |stored| stored.stamp.at().max(now));
+        // A success that a password change overtook is the old password's.
+        let told = !self.memory.is_purged(name, digest, sent)
+            && self.memory.succeeded(name, *digest, stored.is_some(), lives.ttl, at);
+        if told {
+            // What was known of a third password may have become a purge.
+            self.entries.forgive(name, |digest, sent| self.memory.cover(name, digest, sent));
+        }
+        Right { removed: stored.is_some_and(|stored| stored.live), told }
     }
 
     /// Gives up what is known of a digest under the previous key, for what will be known of it
@@ -180,43 +194,119 @@ impl<W> Shard<W> {
         name: &NameKey,
         digest: &Digest,
         sent_at: Tick,
-        class: Class,
-        lives: &Lives,
+        wrong: &Wrong<'_>,
         now: Tick,
     ) -> Inherited {
-        let wrong = matches!(class, Class::WrongPassword | Class::WrongPasswordShort);
-        let late = self.memory.is_late(name, digest, sent_at);
-        if wrong && late {
-            return Inherited { late, ..Inherited::default() };
+        let stored = self.entries.stored(name, digest, wrong.lives.max_ttl, now);
+        let overtaken = stored.is_some_and(|stored| !stored.live && stored.stamp >= wrong.stamp);
+        if overtaken || self.memory.is_late(name, digest, sent_at) {
+            return Inherited { late: true, ..Inherited::default() };
         }
-        let level = self.entries.stored(name, digest, lives.max_ttl, now).map(|stored| stored.level);
-        let removed = self.entries.remove(name, digest).is_some_and(|stored| stored.live);
-        let last_good = wrong && self.memory.is_last_good(name, digest);
-        if class == Class::Success {
-            // For a failure of the same password that was asked before the rotation.
-            self.memory.succeeded(name, *digest, now);
+        self.entries.remove(name, digest);
+        let last_good = self.memory.is_last_good(name, digest);
+        if last_good {
+            self.memory.last_good_failed(name, sent_at);
         }
-        if last_good || class == Class::Success {
-            self.memory.forget_last_good(name);
-        }
-        Inherited { level, last_good, removed, late }
+        Inherited { level: stored.map(|stored| stored.level), last_good, late: false }
     }
 
-    /// Forgets the name's failures. Verdicts of attempts sent until now will not be recorded, and
-    /// nobody joins those attempts any more.
-    pub(super) fn purge(&mut self, name: &NameKey, password_changed: bool, now: Tick) -> usize {
-        self.memory.purged(name, now);
-        if password_changed {
-            self.memory.forget_last_good(name);
-        }
-        self.flights.close(Some(name), None);
-        self.entries.remove_name(name)
+    /// Forgets the name's failures. Verdicts of attempts sent until `until` will not be recorded,
+    /// and nobody joins those attempts any more.
+    pub(super) fn purge(&mut self, name: &NameKey, password_changed: bool, until: Tick) -> usize {
+        let (removed, latest) = self.entries.remove_name(name);
+        self.memory.purged(name, Past::at(until.max(latest.at())), password_changed);
+        self.forgive(name);
+        removed
     }
 
-    /// Forgets every failure, in the same way.
-    pub(super) fn purge_all(&mut self, now: Tick) -> usize {
-        self.memory.purged_all(now);
-        self.flights.close(None, None);
+    /// Forgets every failure up to then, in the same way.
+    pub(super) fn purge_all(&mut self, until: Past) -> usize {
+        self.memory.purged_all(until);
+        self.flights.close(None, |_, sent| until.covers(sent));
+        self.entries.remove_until(until)
+    }
+
+    /// Learns of a failure from a peer.
+    pub(super) fn merge_failure(&mut self, fact: &FailureFact, lives: &Lives, now: Tick) -> Merged {
+        let FailureFact { name, digest, stamp, expires, level, verdict } = fact;
+        let known = |newer| Merged { newer, ..Merged::default() };
+        let sent = stamp.at();
+        if self.memory.flushed_all().covers(sent) {
+            return known(Some(Fact::FlushedAll(self.memory.flushed_all())));
+        }
+        let cover = self.memory.cover(name, digest, sent);
+        if matches!(cover, Cover::Purged | Cover::Right) {
+            return known(self.memory.tell(name).map(Fact::Name));
+        }
+        if self.memory.is_beyond(sent) {
+            return known(None);
+        }
+        let ended = match cover {
+            Cover::Ended(tick) => Some(tick),
+            Cover::Open | Cover::Purged | Cover::Right => None,
+        };
+        let newer = ended.and_then(|_| self.memory.tell(name)).map(Fact::Name);
+        let stored = self.entries.stored(name, digest, lives.max_ttl, now).map(|stored| stored.stamp);
+        if let Some(stored) = stored.filter(|stored| stored >= stamp) {
+            let fact = || self.entries.fact(name, digest, lives.max_ttl, now).map(Fact::Failure);
+            return known(newer.or_else(|| if stored > *stamp { fact() } else { None }));
+        }
+        let expires = (*expires).min(now.after(lives.max_ttl)).min(ended.unwrap_or(*expires));
+        let failure = Failure {
+            name: *name,
+            digest: *digest,
+            verdict,
+            stamp: *stamp,
+            since: sent,
+            expires,
+            level: *level,
+            source: PEERS,
+        };
+        if expires.after(lives.max_ttl) <= now || !self.entries.record(&failure, now) {
+            return known(newer);
+        }
+        let learned = Effect::Learned {
+            name: *name,
+            digest: *digest,
+            previous: None,
+            stamp: *stamp,
+            verdict: Arc::clone(verdict),
+            life: now.until(expires),
+            level: *level,
+        };
+        Merged { changed: true, effects: if expires > now { vec![learned] } else { Vec::new() }, newer }
+    }
+
+    /// Learns what a peer knows of a name.
+    pub(super) fn merge_name(&mut self, facts: &NameFacts, lives: &Lives) -> Merged {
+        let name = facts.name;
+        let Some(Joined { before, after }) = self.memory.join(facts) else { return Merged::default() };
+        let newer = (after != *facts).then_some(Fact::Name(after));
+        if after == before {
+            return Merged { newer, ..Merged::default() };
+        }
+        let life = lives.max_ttl;
+        let Forgiven { purged, ended, right } = self.forgive(&name);
+        let mut effects: Vec<Effect> = right
+            .into_iter()
+            .map(|digest| Effect::Succeeded { name, digest, removed: true, told: false, life })
+            .collect();
+        if purged > 0 {
+            let changed = after.last_good_ended > before.last_good_ended;
+            let cause = if changed { PurgeCause::PasswordChanged } else { PurgeCause::Flush };
+            effects.push(Effect::Purged { name: Some(name), except: None, cause, removed: purged, life });
+        }
+        if ended > 0 {
+            let (except, cause) = (Some(after.others_except), PurgeCause::LastGoodFailed);
+            effects.push(Effect::Purged { name: Some(name), except, cause, removed: ended, life });
+        }
+        Merged { changed: true, effects, newer }
+    }
+
+    /// Drops all failures and takes every purge for one of `now`. Returns how many lived.
+    pub(super) fn leap(&mut self, now: Tick) -> usize {
+        self.memory.restamp(now);
+        self.flights.close(None, |_, _| true);
         self.entries.clear()
     }
 
