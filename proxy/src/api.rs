@@ -83,14 +83,14 @@ impl AdminApi for Api {
     }
 
     fn offenders(&self, limit: usize) -> Vec<Offender> {
-        let now = self.shared.clock.now();
+        let now = self.shared.cluster_clock.now();
         // One core's sketch is held at a time, and copied: no bind waits for the report.
         let sketches: Vec<bind::Offenders> = self.shared.offenders.iter().map(|sketch| sketch.lock().clone()).collect();
         offenders::merge(&sketches, limit).iter().map(|offender| report(offender, now)).collect()
     }
 
     fn explain(&self, name: &str) -> Option<Explanation> {
-        let now = self.shared.clock.now();
+        let now = self.shared.cluster_clock.now();
         let known = self.query(name, |query| self.shared.guard.explain(query, now));
         let short = match (&known, name.parse::<ShortHash>()) {
             (Some(known), _) => ShortHash(known.name.short()),
@@ -125,7 +125,7 @@ impl AdminApi for Api {
     }
 
     fn flush(&self, request: FlushRequest) -> FlushReport {
-        let now = self.shared.clock.now();
+        let now = self.shared.cluster_clock.now();
         let flushed = match &request {
             FlushRequest::All => self.shared.guard.flush(FlushScope::All, now),
             FlushRequest::Name(name) => match name.parse::<ShortHash>() {
@@ -133,7 +133,7 @@ impl AdminApi for Api {
                 Err(_) => self.shared.guard.flush(FlushScope::Name(name.as_bytes()), now),
             },
         };
-        perform(&self.shared, &flushed.effects);
+        perform(&self.shared, flushed.effects);
         tracing::info!(removed = flushed.removed, "failed binds flushed by the admin API");
         FlushReport {
             acknowledged: vec![self.node_name.clone()],

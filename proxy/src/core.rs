@@ -9,11 +9,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use crate::bind::{Guard, NameMemo, Offenders, Release};
+use crate::bind::{Guard, NameMemo, Offenders};
 use crate::clock::{Clock, Tick};
-use crate::listener::accept::Accepted;
+use crate::cluster::clock::ClusterClock;
+use crate::cluster::handle::ClusterHandle;
+pub use crate::cluster::waiter::Waiter;
+use crate::listener::accept::{self, Accepted};
 use crate::listener::admission::Admission;
 use crate::listener::bind_sockets::BoundSocket;
 use crate::listener::context::ListenerContext;
@@ -25,9 +28,6 @@ use crate::status::{Heartbeat, Status};
 use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
 
-/// How a parked bind is told that it is its turn, or what the answer is.
-pub type Waiter = oneshot::Sender<Release>;
-
 /// Octets of one read. A read never takes more, so neither does the answer of one pass.
 pub const READ_BYTES: usize = 64 * 1024;
 /// How often idle sessions and connections are looked at.
@@ -35,8 +35,12 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all cores share.
 pub struct Shared {
-    /// The clock.
+    /// The clock of this process, for timers, heartbeats and pools.
     pub clock: Clock,
+    /// The time that the guard and the report of offenders go by.
+    pub cluster_clock: ClusterClock,
+    /// How to reach the cluster; set once where there is one.
+    pub cluster: OnceLock<Arc<ClusterHandle>>,
     /// The bind decision and the failed-bind store.
     pub guard: Guard<Waiter>,
     /// The metrics.
@@ -67,6 +71,8 @@ pub struct CoreHandle {
 pub enum CoreMessage {
     /// A connection that another core accepted for it.
     Accepted(Arc<parking_lot::Mutex<Option<Accepted>>>),
+    /// A listener that this core is to accept connections of.
+    Open(Arc<parking_lot::Mutex<Option<Listening>>>),
     /// A new generation of the configuration.
     Settings(Arc<Settings>),
     /// Close one idle connection to this upstream.
@@ -77,6 +83,14 @@ pub enum CoreMessage {
     Close,
     /// End the event loop.
     Stop,
+}
+
+/// A listener on its way to the core that accepts its connections.
+pub struct Listening {
+    /// Its socket.
+    pub socket: BoundSocket,
+    /// What its connections have in common.
+    pub listener: Arc<ListenerContext>,
 }
 
 /// One event loop's own things.
@@ -212,6 +226,14 @@ impl Core {
             }
             CoreMessage::Settings(settings) => {
                 *self.settings.borrow_mut() = settings;
+            }
+            CoreMessage::Open(listening) => {
+                // A process that goes down opens nothing any more.
+                if let Some(Listening { socket, listener }) = listening.lock().take()
+                    && !self.is_draining()
+                {
+                    self.accept(socket, listener, accept::run);
+                }
             }
             CoreMessage::ShedIdle(upstream) => self.pool.shed(&upstream),
             // Handled by the loop.

@@ -1,4 +1,4 @@
-//! Carrying out what the bind core decided: metrics and the log today, peers once there are any.
+//! Carrying out what the bind core decided: metrics, the log, and the other members of the cluster.
 
 use std::sync::Arc;
 
@@ -6,13 +6,36 @@ use crate::bind::{Effect, PurgeCause, ShortHash};
 use crate::core::Shared;
 use crate::metrics::Removal;
 
-/// Carries out what the bind core decided. Peers of a cluster are told here too, once there are any.
-pub fn perform(shared: &Arc<Shared>, effects: &[Effect]) {
+/// Where something was learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In this process.
+    Here,
+    /// By another member, which has told everybody itself.
+    Cluster,
+}
+
+/// Carries out what the bind core decided: counts it, logs it, and tells the other members.
+pub fn perform(shared: &Arc<Shared>, effects: Vec<Effect>) {
+    if effects.is_empty() {
+        return;
+    }
+    show(shared, &effects, Origin::Here);
+    if let Some(cluster) = shared.cluster.get() {
+        cluster.publish(effects);
+    }
+}
+
+/// Counts and logs what was learned or forgotten.
+pub fn show(shared: &Arc<Shared>, effects: &[Effect], origin: Origin) {
     let cache = shared.metrics.cache();
     for effect in effects {
         match effect {
             Effect::Learned { name, life, level, .. } => {
-                cache.inserted.inc();
+                match origin {
+                    Origin::Here => cache.inserted.inc(),
+                    Origin::Cluster => cache.inserted_by_cluster.inc(),
+                }
                 tracing::debug!(name = %ShortHash(name.short()), life_seconds = life.as_secs(), level, "failed bind recorded");
             }
             Effect::NotRecorded { name, reason } => {

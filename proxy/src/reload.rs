@@ -11,6 +11,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use thiserror::Error;
 
 use crate::bind::HashKey;
+use crate::cluster::start::key_ids;
 use crate::config::watch::Fingerprint;
 use crate::config::{self, AdminToken, Cluster, Config, Loaded, Problems};
 use crate::core::{CoreMessage, Shared};
@@ -140,6 +141,11 @@ impl Reloader {
         let next = Settings::build(loaded, &self.shared.metrics, Some(&present))?;
         self.shared.guard.set_policy(settings::policy(loaded, &self.random_key));
         self.shared.guard.set_max_entries(loaded.config.cache.max_entries);
+        if let (Some(cluster), Some(config), Some(tls)) =
+            (self.shared.cluster.get(), &loaded.config.cluster, &loaded.material.cluster)
+        {
+            cluster.rotate(tls.clone(), key_ids(&self.shared), config.coordination);
+        }
         self.settings.store(next.clone());
         for core in self.shared.cores.get().into_iter().flatten() {
             let _ = core.inbox.send(CoreMessage::Settings(next.clone()));

@@ -18,10 +18,12 @@ use crate::api::Api;
 use crate::bind::offenders::Offenders;
 use crate::bind::{Guard, HashKey, SWEEP_SLOTS, Stats};
 use crate::clock::Clock;
+use crate::cluster;
+use crate::cluster::clock::ClusterClock;
+use crate::cluster::start::ClusterError;
 use crate::config::Loaded;
 use crate::config::cidr::Cidr;
-use crate::core::{Core, CoreHandle, CoreMessage, Shared};
-use crate::listener::accept;
+use crate::core::{Core, CoreHandle, CoreMessage, Listening, Shared};
 use crate::listener::admission::Admission;
 use crate::listener::bind_sockets::{self, BindError, BoundSocket};
 use crate::listener::context::ListenerContext;
@@ -39,6 +41,13 @@ const OFFENDERS_PER_CORE: usize = 2_048;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a drain looks whether everybody has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// How often a drain looks whether the other members have taken in everything.
+const GOODBYE_POLL: Duration = Duration::from_millis(2);
+/// How long they may take for it.
+const LONGEST_GOODBYE: Duration = Duration::from_secs(2);
+/// Listeners open after this even if the cluster's thread has not said that it has joined, which it
+/// does itself after ten seconds at the latest.
+const LONGEST_JOIN: Duration = Duration::from_secs(12);
 /// How long sessions may take for their last words after the drain's deadline.
 const LAST_WORDS: Duration = Duration::from_millis(1_200);
 
@@ -52,6 +61,8 @@ pub struct Server {
     admin_address: SocketAddr,
     sockets: Vec<PathBuf>,
     threads: Vec<JoinHandle<()>>,
+    cluster_thread: Option<JoinHandle<()>>,
+    cluster_address: Option<SocketAddr>,
     stop_control: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
@@ -64,6 +75,9 @@ pub enum StartError {
     /// The admin port.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// The cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The configuration cannot be run.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -84,6 +98,7 @@ impl Server {
         let listeners = bind_sockets::bind_all(&loaded.config.listeners)?;
         let admin_socket = admin::listen(loaded.config.admin.address)?;
         let admin_address = admin_socket.local_addr()?;
+        let membership = cluster::start::bind(loaded)?;
         let names = |socket: &[crate::config::Listener]| {
             socket.iter().map(|listener| listener.name.clone()).collect::<Vec<_>>()
         };
@@ -97,6 +112,8 @@ impl Server {
         let shared = Arc::new(Shared {
             status: Arc::new(Status::new(clock.now())),
             clock,
+            cluster_clock: if membership.is_some() { ClusterClock::seeded(clock) } else { ClusterClock::alone(clock) },
+            cluster: OnceLock::new(),
             guard,
             metrics: Arc::new(metrics),
             resolver: Resolver::default(),
@@ -115,12 +132,43 @@ impl Server {
                 BoundSocket::Tcp(..) => None,
             })
             .collect();
-        let mut threads = start_cores(&shared, &settings, workers, listeners, &loaded.config.listeners)?;
+        let mut threads = start_cores(&shared, &settings, workers)?;
         let (stop_control, stopped) = tokio::sync::oneshot::channel();
         let shown = shown_addresses(&loaded.config.listeners, &addresses);
-        threads.push(start_control(&shared, &settings, &reloader, admin_socket, shown, stopped)?);
-        shared.status.set_listening();
-        Ok(Self { shared, reloader, addresses, admin_address, sockets, threads, stop_control: Some(stop_control) })
+        let cluster_address = membership.as_ref().map(|bound| bound.address);
+        let cluster_thread = match membership {
+            Some(bound) => {
+                // The cluster's API of this process is not there yet: a question is answered with nothing.
+                Some(cluster::start::start(&shared, bound, loaded, Box::new(|_| Vec::new()))?)
+            }
+            None => None,
+        };
+        let opening = Opening { sockets: listeners, listeners: loaded.config.listeners.clone() };
+        let opening = if cluster_thread.is_some() {
+            // The control thread opens them when the process has joined.
+            Some(opening)
+        } else {
+            open_listeners(&shared, opening)?;
+            None
+        };
+        threads.push(start_control(&shared, &settings, &reloader, admin_socket, shown, opening, stopped)?);
+        Ok(Self {
+            shared,
+            reloader,
+            addresses,
+            admin_address,
+            sockets,
+            threads,
+            cluster_thread,
+            cluster_address,
+            stop_control: Some(stop_control),
+        })
+    }
+
+    /// The address of the cluster port, if there is one.
+    #[must_use]
+    pub fn cluster_address(&self) -> Option<SocketAddr> {
+        self.cluster_address
     }
 
     /// The address of each TCP listener, by name: what `port: 0` became.
@@ -156,6 +204,7 @@ impl Server {
                 std::thread::sleep(DRAIN_POLL);
             }
         }
+        self.leave_cluster();
         self.tell_cores(&CoreMessage::Stop);
         drop(self.stop_control.take());
         for thread in self.threads.drain(..) {
@@ -168,6 +217,23 @@ impl Server {
             let _ = std::fs::remove_file(path);
         }
         clean
+    }
+
+    /// Hands over what the other members have not taken in, and says goodbye; bounded.
+    fn leave_cluster(&mut self) {
+        let Some(cluster) = self.shared.cluster.get() else { return };
+        cluster.leave();
+        let deadline = self.shared.clock.now().after(LONGEST_GOODBYE);
+        while !cluster.has_left() && self.shared.clock.now() < deadline {
+            std::thread::sleep(GOODBYE_POLL);
+        }
+        if !cluster.has_left() {
+            tracing::warn!("not every member of the cluster has taken in everything; they compare with each other");
+        }
+        cluster.stop();
+        if self.cluster_thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the cluster's thread ended by a panic");
+        }
     }
 
     fn tell_cores(&self, message: &CoreMessage) {
@@ -212,17 +278,47 @@ fn shown_addresses(listeners: &[crate::config::Listener], bound: &[(String, Sock
     listeners.iter().map(|listener| (listener.name.clone(), shown(listener))).collect()
 }
 
+/// Listeners whose sockets are bound and which nobody can connect to yet.
+struct Opening {
+    sockets: Vec<BoundSocket>,
+    listeners: Vec<crate::config::Listener>,
+}
+
+/// Opens the listeners and spreads them over the cores, which run already.
+fn open_listeners(shared: &Shared, opening: Opening) -> Result<(), BindError> {
+    let cores = shared.cores.get().map(Vec::as_slice).unwrap_or_default();
+    for (index, (socket, listener)) in opening.sockets.into_iter().zip(&opening.listeners).enumerate() {
+        bind_sockets::listen(index, &socket)?;
+        let listening = Listening { socket, listener: listener_context(shared, listener) };
+        if let Some(core) = cores.get(index % cores.len().max(1)) {
+            let _ = core.inbox.send(CoreMessage::Open(Arc::new(parking_lot::Mutex::new(Some(listening)))));
+        }
+    }
+    shared.status.set_listening();
+    Ok(())
+}
+
+/// Opens the listeners when the process has joined its cluster, or has tried for long enough.
+async fn open_when_joined(shared: Arc<Shared>, opening: Opening) {
+    if let Some(cluster) = shared.cluster.get()
+        && tokio::time::timeout(LONGEST_JOIN, cluster.joined()).await.is_err()
+    {
+        tracing::error!("the cluster's thread does not answer: opening the listeners without it");
+    }
+    if shared.status.is_draining() {
+        return;
+    }
+    match open_listeners(&shared, opening) {
+        Ok(()) => tracing::info!("the listeners are open"),
+        Err(error) => tracing::error!(%error, "a listener cannot be opened; restart the process"),
+    }
+}
+
 fn start_cores(
     shared: &Arc<Shared>,
     settings: &Arc<ArcSwap<Settings>>,
     workers: usize,
-    sockets: Vec<BoundSocket>,
-    listeners: &[crate::config::Listener],
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let mut accepting: Vec<Vec<(BoundSocket, Arc<ListenerContext>)>> = (0..workers).map(|_| Vec::new()).collect();
-    for (index, (socket, listener)) in sockets.into_iter().zip(listeners).enumerate() {
-        accepting[index % workers].push((socket, listener_context(shared, listener)));
-    }
     let mut handles = Vec::with_capacity(workers);
     let mut inboxes = Vec::with_capacity(workers);
     for _ in 0..workers {
@@ -234,7 +330,7 @@ fn start_cores(
     // Nobody else sets it: this function runs once for a `Shared`.
     let _ = shared.cores.set(handles);
     let mut threads = Vec::with_capacity(workers + 1);
-    for (id, ((inbox, load), accepting)) in inboxes.into_iter().zip(loads).zip(accepting).enumerate() {
+    for (id, (inbox, load)) in inboxes.into_iter().zip(loads).enumerate() {
         let runtime_settings = settings.load_full();
         let shared = shared.clone();
         let thread = std::thread::Builder::new().name(format!("core-{id}")).spawn(move || {
@@ -247,9 +343,6 @@ fn start_cores(
             };
             runtime.block_on(async move {
                 let core = Core::new(id, shared, runtime_settings, load);
-                for (socket, listener) in accepting {
-                    core.accept(socket, listener, accept::run);
-                }
                 core.run(inbox).await;
             });
         })?;
@@ -277,6 +370,7 @@ fn start_control(
     reloader: &Arc<Reloader>,
     admin_socket: std::net::TcpListener,
     addresses: Vec<(String, String)>,
+    opening: Option<Opening>,
     stopped: tokio::sync::oneshot::Receiver<()>,
 ) -> Result<JoinHandle<()>, StartError> {
     let (shared, settings, reloader) = (shared.clone(), settings.clone(), reloader.clone());
@@ -292,6 +386,9 @@ fn start_control(
             tokio::spawn(checker::run(shared.clone(), settings.clone()));
             tokio::spawn(reloader.clone().watch());
             tokio::spawn(sweep_store(shared.clone()));
+            if let Some(opening) = opening {
+                tokio::spawn(open_when_joined(shared.clone(), opening));
+            }
             let api = Arc::new(Api::new(shared.clone(), settings, addresses));
             let state = admin::AdminState {
                 status: shared.status.clone(),
@@ -324,9 +421,8 @@ async fn sweep_store(shared: Arc<Shared>) {
     let mut before = Stats::default();
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
-        let now = shared.clock.now();
-        heartbeat.beat(now);
-        shared.guard.sweep(now, SWEEP_SLOTS);
+        heartbeat.beat(shared.clock.now());
+        shared.guard.sweep(shared.cluster_clock.now(), SWEEP_SLOTS);
         let stats = shared.guard.stats();
         cache.removed(Removal::Expired, stats.expired - before.expired);
         cache.removed(Removal::Capacity, stats.evicted - before.evicted);

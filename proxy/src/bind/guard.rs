@@ -172,6 +172,12 @@ impl<W> Guard<W> {
         self.policy.store(Arc::new(policy));
     }
 
+    /// What tells the hashing keys in force from others ([`Keys::ids`]).
+    #[must_use]
+    pub fn key_ids(&self) -> (u64, Option<u64>) {
+        self.policy.load().keys.ids()
+    }
+
     /// Replaces the bound. What is over a lower one goes with the next sweeps. The number of shards
     /// stays, so a store that was made tiny and is to be huge is better made anew.
     pub fn set_max_entries(&self, max_entries: u32) {

@@ -141,6 +141,8 @@ pub struct Keys {
     fold_names: bool,
     /// Tells these keys from others, so that a memo of hashes is not used under the wrong ones.
     id: u64,
+    /// The same of the key before the last rotation.
+    previous_id: Option<u64>,
 }
 
 impl fmt::Debug for Keys {
@@ -155,9 +157,24 @@ impl Keys {
     /// `fold_names` treats the spellings of one DN as one name ([`super::name`]).
     #[must_use]
     pub fn new(current: &HashKey, previous: Option<&HashKey>, fold_names: bool) -> Self {
-        let id = blake3::derive_key(ID_CONTEXT, &*current.0);
-        let id = id.iter().take(8).fold(u64::from(fold_names), |id, &octet| id.rotate_left(8) ^ u64::from(octet));
-        Self { current: Generation::derive(current), previous: previous.map(Generation::derive), fold_names, id }
+        let id_of = |key: &HashKey| {
+            let id = blake3::derive_key(ID_CONTEXT, &*key.0);
+            id.iter().take(8).fold(u64::from(fold_names), |id, &octet| id.rotate_left(8) ^ u64::from(octet))
+        };
+        Self {
+            current: Generation::derive(current),
+            previous: previous.map(Generation::derive),
+            fold_names,
+            id: id_of(current),
+            previous_id: previous.map(id_of),
+        }
+    }
+
+    /// What tells these keys from others without giving them away: the current one and the one before
+    /// the last rotation. Names that are folded otherwise count as under another key.
+    #[must_use]
+    pub fn ids(&self) -> (u64, Option<u64>) {
+        (self.id, self.previous_id)
     }
 
     /// The hashes of one attempt. Allocates only for names of more than 256 octets and

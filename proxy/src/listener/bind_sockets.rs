@@ -1,5 +1,6 @@
 //! The sockets of the listeners, bound before anything runs, so that a busy port is an error at
-//! the start and not a silent hole.
+//! the start and not a silent hole. Nobody can connect before [`listen`]: a member of a cluster that
+//! has not joined yet refuses clients, and they go to another one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +35,19 @@ pub struct BindError {
     address: String,
     cause: io::Error,
     remedy: &'static str,
+}
+
+/// Lets clients connect to the socket of the listener at `index`.
+///
+/// # Errors
+/// [`BindError`].
+pub fn listen(index: usize, socket: &BoundSocket) -> Result<(), BindError> {
+    match socket {
+        BoundSocket::Tcp(socket, address) => rustix::net::listen(socket, BACKLOG)
+            .map_err(|cause| error(format!("listeners[{index}].address"), address.to_string(), cause.into())),
+        BoundSocket::Unix(socket, path) => rustix::net::listen(socket, BACKLOG)
+            .map_err(|cause| error(format!("listeners[{index}].socket"), path.display().to_string(), cause.into())),
+    }
 }
 
 /// Binds the sockets of all listeners.
@@ -81,7 +95,6 @@ fn bind_tcp(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAdd
     }
     prepare(&socket)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     let listener = std::net::TcpListener::from(socket);
     let bound = listener.local_addr()?;
@@ -107,7 +120,9 @@ fn bind_unix(path: &Path, mode: Option<&str>) -> io::Result<std::os::unix::net::
             std::fs::remove_file(path)?;
         }
     }
-    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    let listener = std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket));
     let mode = mode.and_then(|mode| u32::from_str_radix(mode, 8).ok()).unwrap_or(0o660);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     listener.set_nonblocking(true)?;
@@ -121,6 +136,9 @@ mod tests {
     #[test]
     fn accepted_connections_inherit_the_options() {
         let (listener, address) = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let refused = std::net::TcpStream::connect(address).expect_err("nobody listens yet");
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        rustix::net::listen(&listener, BACKLOG).unwrap();
         let client = std::net::TcpStream::connect(address).unwrap();
         let accepted = loop {
             match listener.accept() {

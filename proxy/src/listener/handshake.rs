@@ -155,6 +155,7 @@ mod tests {
     use super::*;
     use crate::bind::{Guard, HashKey};
     use crate::clock::Clock;
+    use crate::cluster::clock::ClusterClock;
     use crate::core::Shared;
     use crate::listener::admission::{Admission, AdmissionLimits};
     use crate::metrics::Metrics;
@@ -170,6 +171,8 @@ mod tests {
         let clock = Clock::start();
         let shared = Shared {
             clock,
+            cluster_clock: ClusterClock::alone(clock),
+            cluster: OnceLock::new(),
             guard: Guard::new(10, settings::policy(&loaded, &HashKey::from_bytes([7; 32]))),
             metrics: Arc::new(metrics),
             status: Arc::new(Status::new(clock.now())),

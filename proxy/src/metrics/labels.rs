@@ -262,6 +262,116 @@ closed_label! {
     Origin {
         /// Learned by this process.
         Local = "local",
+        /// Told by another member of the cluster.
+        Cluster = "cluster",
+    }
+}
+
+closed_label! {
+    /// How another member of the cluster stands.
+    PeerState {
+        /// It is heard of.
+        Alive = "alive",
+        /// It has not been heard of for a while.
+        Suspect = "suspect",
+        /// It said goodbye.
+        Left = "left",
+    }
+}
+
+closed_label! {
+    /// Whether a member had everything when it began to serve.
+    Completeness {
+        /// It had what the others hold.
+        True = "true",
+        /// The time for joining passed first.
+        False = "false",
+    }
+}
+
+closed_label! {
+    /// Which way something goes between members.
+    MessageDirection {
+        /// To another member.
+        Out = "out",
+        /// From another member.
+        In = "in",
+    }
+}
+
+closed_label! {
+    /// What members say to each other.
+    MessageKind {
+        /// Hello, and its refusal.
+        Hello = "hello",
+        /// What was learned.
+        Facts = "facts",
+        /// Everything, for one who joins.
+        Snapshot = "snapshot",
+        /// Comparing what two members hold.
+        Sync = "sync",
+        /// Leases for attempts.
+        Lease = "lease",
+        /// Whether everything has been taken in.
+        Barrier = "barrier",
+        /// The admin API.
+        Query = "query",
+        /// Signs of life.
+        Ping = "ping",
+        /// A new standing or new keys.
+        Update = "update",
+        /// A kind of a later version; skipped.
+        Unknown = "unknown",
+    }
+}
+
+closed_label! {
+    /// Why something that came to the cluster port, or a connection, was refused.
+    ClusterRejection {
+        /// A certificate that does not chain to `cluster.caFile`, or none.
+        Auth = "auth",
+        /// A certificate of another cluster.
+        Identity = "identity",
+        /// No protocol in common.
+        Version = "version",
+        /// Octets that are no message.
+        Malformed = "malformed",
+        /// Another `cluster.name`.
+        Cluster = "cluster",
+        /// Facts under a hashing key that this member does not have.
+        Key = "key",
+        /// Facts from the future.
+        Future = "future",
+        /// More connections than there is room for.
+        Limit = "limit",
+        /// No greeting within `limits.handshakeTimeoutSeconds`.
+        Timeout = "timeout",
+    }
+}
+
+closed_label! {
+    /// What comparing with another member found.
+    SyncResult {
+        /// Both hold the same.
+        Same = "same",
+        /// Something was missing on one side.
+        Differed = "differed",
+    }
+}
+
+closed_label! {
+    /// What became of an attempt whose name another member owns.
+    LeaseResult {
+        /// The owner let it go at once.
+        Granted = "granted",
+        /// It waited for an identical one first, and was then let go.
+        Waited = "waited",
+        /// The owner knew the answer.
+        Verdict = "verdict",
+        /// It went on without the owner, who did not answer in time.
+        Unleased = "unleased",
+        /// It was answered with busy (51): `coordination: Strict`.
+        Busy = "busy",
     }
 }
 

@@ -4,6 +4,7 @@
 //! Every counter exists with value 0 from the start: `rate()` and an alert on it work from the
 //! first event on. Names, labels and help stand in [`table`].
 
+pub mod cluster;
 mod histogram;
 pub mod labels;
 mod listener;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prometheus::{Encoder, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+pub use cluster::ClusterMetrics;
 use histogram::Histogram;
 use labels::{AnswerPath, Lookup, Origin, Reload, TimedOperation};
 pub use labels::{
@@ -45,6 +47,8 @@ pub struct CacheMetrics {
     pub capacity: IntGauge,
     /// Failures that this process learned.
     pub inserted: IntCounter,
+    /// Failures that another member of the cluster told of.
+    pub inserted_by_cluster: IntCounter,
     removals: Vec<IntCounter>,
 }
 
@@ -79,6 +83,7 @@ pub struct Metrics {
     upstreams: UpstreamFamilies,
     upstream_names: Mutex<BTreeSet<String>>,
     cache: CacheMetrics,
+    cluster: ClusterMetrics,
     queue: PoolQueueMetrics,
     unexpected: IntCounter,
     config_info: IntGaugeVec,
@@ -119,6 +124,8 @@ impl Metrics {
         let durations = registrar.histograms(&table::REQUEST_DURATION);
         let forwarded = |op: &&str| durations.with_label_values(&[op, AnswerPath::Upstream.label()]);
 
+        let insertions = registrar.counters(&table::CACHE_INSERTIONS);
+
         let metrics = Self {
             binds: BindDecision::LABELS.iter().map(of_decision).collect(),
             prevented: counter(&table::LOCKOUT_ATTEMPTS_PREVENTED),
@@ -133,9 +140,11 @@ impl Metrics {
             cache: CacheMetrics {
                 entries: gauge(&table::CACHE_ENTRIES),
                 capacity: gauge(&table::CACHE_CAPACITY),
-                inserted: registrar.counters(&table::CACHE_INSERTIONS).with_label_values(&[Origin::Local.label()]),
+                inserted: insertions.with_label_values(&[Origin::Local.label()]),
+                inserted_by_cluster: insertions.with_label_values(&[Origin::Cluster.label()]),
                 removals: each(&table::CACHE_REMOVALS, Removal::LABELS),
             },
+            cluster: ClusterMetrics::new(&registrar),
             queue: PoolQueueMetrics {
                 waiting: gauge(&table::QUEUE_WAITING),
                 timeouts: counter(&table::QUEUE_TIMEOUTS),
@@ -256,6 +265,12 @@ impl Metrics {
     #[must_use]
     pub fn cache(&self) -> CacheMetrics {
         self.cache.clone()
+    }
+
+    /// The handles of the cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &ClusterMetrics {
+        &self.cluster
     }
 
     /// The handles of the queue for upstream connections.

@@ -2,8 +2,9 @@
 //! from this table. No label ever holds a user, a DN, an address or anything made from a password.
 
 use super::labels::{
-    AnswerPath, BindDecision, BindResult, CloseReason, ConnectFailure, Lookup, Operation, Origin, PoolState, Reload,
-    Removal, RequestResult, TimedOperation, UpstreamResult,
+    AnswerPath, BindDecision, BindResult, CloseReason, ClusterRejection, Completeness, ConnectFailure, LeaseResult,
+    Lookup, MessageDirection, MessageKind, Operation, Origin, PeerState, PoolState, Reload, Removal, RequestResult,
+    SyncResult, TimedOperation, UpstreamResult,
 };
 
 /// What a metric is.
@@ -64,6 +65,8 @@ const TIMED_OP: Label = closed("op", TimedOperation::LABELS);
 const REQUEST_SECONDS: &[f64] = &[1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 0.5, 2.0, 10.0];
 /// A directory answers in a fraction of a millisecond at best.
 const UPSTREAM_SECONDS: &[f64] = &[2.5e-4, 1e-3, 2.5e-3, 1e-2, 5e-2, 0.25, 1.0, 2.5, 10.0];
+/// From one network to a repair by comparison.
+const PROPAGATION_SECONDS: &[f64] = &[1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5, 2.0, 10.0];
 
 macro_rules! families {
     ($($constant:ident = $kind:expr, $name:literal, [$($label:expr),*], $help:literal;)+) => {
@@ -136,6 +139,37 @@ families! {
         "Sessions that wait for an upstream connection because all are in use.";
     QUEUE_TIMEOUTS = Kind::Counter, "bindproxy_upstream_queue_timeouts_total", [],
         "Sessions that waited in vain for an upstream connection and were told busy (51).";
+
+    CLUSTER_PEERS = Kind::Gauge, "bindproxy_cluster_peers", [closed("state", PeerState::LABELS)],
+        "Other members of the cluster, by how they stand.";
+    CLUSTER_DISCOVERED = Kind::Gauge, "bindproxy_cluster_discovered_peers", [],
+        "Addresses of other members that discovery knows.";
+    CLUSTER_OVER_BOUND = Kind::Gauge, "bindproxy_cluster_discovery_ignored_addresses", [],
+        "Addresses of the last answer that are over the bound of 256 and left out.";
+    CLUSTER_LINKS = Kind::Gauge, "bindproxy_cluster_links", [closed("direction", MessageDirection::LABELS)],
+        "Connections with other members that are up, by who opened them (`out`: this process).";
+    CLUSTER_JOINED = Kind::Gauge, "bindproxy_cluster_joined", [closed("complete", Completeness::LABELS)],
+        "1 once this process has joined; `complete` is `false` when the time for joining passed first.";
+    CLUSTER_MESSAGES = Kind::Counter, "bindproxy_cluster_messages_total",
+        [closed("direction", MessageDirection::LABELS), closed("kind", MessageKind::LABELS)],
+        "Messages between members.";
+    CLUSTER_BYTES = Kind::Counter, "bindproxy_cluster_bytes_total", [closed("direction", MessageDirection::LABELS)],
+        "Octets of the messages between members, before encryption.";
+    CLUSTER_REJECTED = Kind::Counter, "bindproxy_cluster_rejected_total",
+        [closed("reason", ClusterRejection::LABELS)],
+        "Connections and facts that were refused, by why.";
+    CLUSTER_PROPAGATION = Kind::Histogram(PROPAGATION_SECONDS), "bindproxy_cluster_propagation_seconds", [],
+        "Time from a fact told by another member to its being usable here.";
+    CLUSTER_DROPPED = Kind::Counter, "bindproxy_cluster_dropped_total", [],
+        "What could not be told because a queue was full; a comparison repairs it.";
+    CLUSTER_SYNCS = Kind::Counter, "bindproxy_cluster_syncs_total", [closed("result", SyncResult::LABELS)],
+        "Comparisons with other members.";
+    CLUSTER_LEASES = Kind::Counter, "bindproxy_cluster_leases_total", [closed("result", LeaseResult::LABELS)],
+        "Attempts whose name another member owns, by what became of them.";
+    CLUSTER_CLOCK_JUMPS = Kind::Counter, "bindproxy_cluster_clock_jumps_total", [],
+        "Times that this member's cluster time was raised by more than the bound and its failures were dropped.";
+    CLUSTER_ACCEPT_FAULTS = Kind::Counter, "bindproxy_cluster_accept_faults_total", [],
+        "Faults of accepting connections of members, such as no file descriptor left.";
 
     CONFIG_INFO = Kind::Gauge, "bindproxy_config_info", [open("hash", "hash of the effective configuration")],
         "Always 1; the label is the hash of the configuration that serves.";

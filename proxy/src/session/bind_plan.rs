@@ -10,6 +10,7 @@ use crate::bind::{Decision, NameKey, Release, Verdict};
 use crate::clock::Tick;
 use crate::codec::bind_request::{Authentication, BindRequest};
 use crate::codec::oid;
+use crate::core::Waiter;
 use crate::held_lease::HeldLease;
 use crate::metrics::{BindDecision, BindResult};
 
@@ -29,7 +30,7 @@ pub enum BindPlan {
     /// An identical bind is on its way: wait for its verdict.
     Wait(oneshot::Receiver<Release>),
     /// Forward, and settle the lease with the verdict.
-    Lead(HeldLease),
+    Lead(Box<HeldLease>),
     /// Forward; the cache has nothing to do with it.
     PassThrough(PassThrough),
     /// Answer without asking anybody.
@@ -77,7 +78,7 @@ const LAYERLESS_MECHANISMS: [&[u8]; 5] = [b"PLAIN", b"EXTERNAL", b"ANONYMOUS", b
 const LAYERLESS_PREFIX: &[u8] = b"SCRAM-";
 
 impl Session {
-    /// Decides what is to become of a bind; `None` is one that cannot be read.
+    /// Decides what is to become of a bind; `None` is one that cannot be read. `now` is of this process's clock.
     pub(super) fn plan_bind(&self, bind: Option<&BindRequest<'_>>, now: Tick) -> BindPlan {
         let Some(&BindRequest { version, name, authentication, controls }) = bind else {
             return BindPlan::PassThrough(PassThrough::Unusual);
@@ -107,10 +108,10 @@ impl Session {
         let shared = &self.core.shared;
         let credential = shared.guard.credential_with(&mut self.core.name_memo.borrow_mut(), name, password);
         let mut waiting = None;
-        let decision = shared.guard.decide(&credential, self.source, now, || {
+        let decision = shared.guard.decide(&credential, self.source, shared.cluster_clock.of(now), || {
             let (waiter, receiver) = oneshot::channel();
             waiting = Some(receiver);
-            waiter
+            Waiter::Session(waiter)
         });
         shared.metrics.cache_lookup(matches!(decision, Decision::Answer(_)));
         match decision {
@@ -118,7 +119,7 @@ impl Session {
                 BindPlan::Answer { verdict, wants_password_policy: policy_control.is_some(), name: credential.name }
             }
             Decision::Wait => waiting.map_or(BindPlan::PassThrough(PassThrough::Unusual), BindPlan::Wait),
-            Decision::Lead(lease) => BindPlan::Lead(HeldLease::new(shared.clone(), lease)),
+            Decision::Lead(lease) => BindPlan::Lead(Box::new(HeldLease::new(shared.clone(), lease))),
         }
     }
 
@@ -153,13 +154,13 @@ impl Session {
     }
 
     /// Counts a bind that was answered from the cache, which the directory would have counted as
-    /// another failure.
+    /// another failure. `now` is of this process's clock.
     pub(super) fn record_suppressed(&self, key: NameKey, name: &[u8], decision: BindDecision, now: Tick) {
         let shared = &self.core.shared;
         self.count_bind(decision, BindResult::InvalidCredentials);
         shared.metrics.lockout_attempt_prevented();
         if let Some(offenders) = shared.offenders.get(self.core.id) {
-            offenders.lock().record(key, name, self.source, &self.listener.name, now);
+            offenders.lock().record(key, name, self.source, &self.listener.name, shared.cluster_clock.of(now));
         }
     }
 }

@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 
 use super::bind_plan::{BindPlan, PassThrough, Refusal};
 use super::{Flow, Session};
-use crate::bind::{Release, Verdict};
+use crate::bind::{Conclusion, Release, Verdict};
+use crate::cluster::handle::Turn;
 use crate::codec::bind_request;
 use crate::codec::frame::{self, Peek};
 use crate::codec::{build, code, oid};
@@ -48,7 +49,7 @@ impl Session {
                 Flow::Continue
             }
             BindPlan::Wait(turn) => self.wait_for_verdict(request, peek, turn).await,
-            BindPlan::Lead(lease) => self.ask_directory(request, peek, Some(lease)).await,
+            BindPlan::Lead(lease) => self.lead(request, peek, *lease).await,
             BindPlan::PassThrough(PassThrough::SaslLayered) => self.pass_sasl(request, peek, true).await,
             BindPlan::PassThrough(PassThrough::SaslPlain) => self.pass_sasl(request, peek, false).await,
             BindPlan::PassThrough(PassThrough::NoPassword | PassThrough::Unusual) => {
@@ -90,24 +91,64 @@ impl Session {
         let limit = self.core.with_settings(|settings| settings.request_timeout);
         match tokio::time::timeout(limit, turn).await {
             Ok(Ok(Release::Answer(verdict))) => {
-                let wants = bind_request::parse(&request, &peek)
-                    .is_ok_and(|bind| bind.controls.find(oid::PASSWORD_POLICY).is_some());
-                if verdict.code() == code::INVALID_CREDENTIALS {
-                    self.answer_locally(&request, &peek, &verdict, wants, BindDecision::Coalesced).await;
-                } else {
-                    verdict.write_response(&mut self.backlog, peek.message_id, wants);
-                    self.count_bind(BindDecision::Coalesced, BindResult::Other);
-                }
+                self.answer_coalesced(&request, &peek, &verdict).await;
                 Flow::Continue
             }
             Ok(Ok(Release::Forward(lease))) => {
                 let lease = HeldLease::new(self.core.shared.clone(), lease);
-                self.ask_directory(request, peek, Some(lease)).await
+                self.lead(request, peek, lease).await
             }
             Ok(Err(_)) | Err(_) => {
                 self.answer_unavailable(&peek, code::UNAVAILABLE, "the directory did not answer in time");
                 Flow::Continue
             }
+        }
+    }
+
+    /// Forwards the bind under `lease`, when the member that owns the name (mostly this process
+    /// itself) has no better answer.
+    async fn lead(&mut self, request: Request, peek: Peek, mut lease: HeldLease) -> Flow {
+        let shared = self.core.shared.clone();
+        if let (Some(cluster), Some(held)) = (shared.cluster.get(), lease.lease())
+            && cluster.must_ask(&shared.guard, held.credential())
+        {
+            let credential = *held.credential();
+            let limit = self.core.with_settings(|settings| settings.request_timeout);
+            // An owner that makes it wait is about to answer: nothing of the old identity may linger.
+            self.become_anonymous();
+            match cluster.ask(&credential, limit).await {
+                Turn::Go(None) => {}
+                Turn::Go(Some(report)) => lease.report_to_owner(report),
+                Turn::Answer(verdict) => {
+                    lease.conclude(Conclusion::Verdict(verdict.clone()));
+                    self.answer_coalesced(&request, &peek, &verdict).await;
+                    return Flow::Continue;
+                }
+                Turn::Busy => {
+                    drop(lease);
+                    let text = "no other proxy of the cluster could say whether this password is being tried";
+                    self.answer_unavailable(&peek, code::BUSY, text);
+                    return Flow::Continue;
+                }
+                Turn::TimedOut => {
+                    drop(lease);
+                    self.answer_unavailable(&peek, code::UNAVAILABLE, "the directory did not answer in time");
+                    return Flow::Continue;
+                }
+            }
+        }
+        self.ask_directory(request, peek, Some(lease)).await
+    }
+
+    /// Answers with what an identical bind, here or at another member, was answered with.
+    async fn answer_coalesced(&mut self, request: &[u8], peek: &Peek, verdict: &Arc<Verdict>) {
+        let wants =
+            bind_request::parse(request, peek).is_ok_and(|bind| bind.controls.find(oid::PASSWORD_POLICY).is_some());
+        if verdict.code() == code::INVALID_CREDENTIALS {
+            self.answer_locally(request, peek, verdict, wants, BindDecision::Coalesced).await;
+        } else {
+            verdict.write_response(&mut self.backlog, peek.message_id, wants);
+            self.count_bind(BindDecision::Coalesced, BindResult::Other);
         }
     }
 

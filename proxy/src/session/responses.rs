@@ -126,8 +126,8 @@ impl Session {
         self.tally(tally, Alike { request: operation.request, code, taken: now.since(operation.since) });
         match operation.on_success {
             OnSuccess::CredentialChanged(name) if code.is_none_or(|code| code == code::SUCCESS) => {
-                let effects = self.core.shared.guard.password_changed(&name, now);
-                perform(&self.core.shared, &effects);
+                let effects = self.core.shared.guard.password_changed(&name, self.core.shared.cluster_clock.of(now));
+                perform(&self.core.shared, effects);
             }
             OnSuccess::CredentialChanged(_) | OnSuccess::Nothing => {}
         }
