@@ -91,7 +91,7 @@ impl Fleet {
         );
         let path: PathBuf = self.directory.path().join(format!("node-{member}.yaml"));
         std::fs::write(&path, text)?;
-        let loaded = config::load::load(&path).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+        let loaded = config::load(&path).map_err(|problems| anyhow::anyhow!("{problems}"))?;
         self.members[member] = Some(Server::start(&loaded, &path, 1, None)?);
         Ok(())
     }

@@ -8,8 +8,6 @@ use serde::Serialize;
 pub(crate) enum Target {
     /// This or less.
     AtMost(f64),
-    /// This or more.
-    AtLeast(f64),
     /// Shown only.
     Shown,
 }
