@@ -1,0 +1,1 @@
+//! Processes that want to be members and are none.
