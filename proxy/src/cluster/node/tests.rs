@@ -7,9 +7,9 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::super::event::{Direction, Effect, Event, LinkId, PeerWaiter, Permission, Waiting};
+use super::super::event::{Count, Direction, Effect, Event, LinkId, PeerWaiter, Permission, Waiting};
 use super::super::members::State;
-use super::super::message::{AskId, KeyId, KeyIds, Message, NodeId, Standing};
+use super::super::message::{AskId, KeyId, KeyIds, Message, NodeId, Standing, SyncId};
 use super::super::owners::Owner;
 use super::{Node, NodeSettings};
 use crate::bind::verdict::tests::verdict;
@@ -539,6 +539,19 @@ fn members_with_another_key_exchange_nothing() {
     network.run();
     network.beat(25);
     assert_eq!(network.pods[other].guard.stats().live, 0);
+    // One that asks all the same is told nothing.
+    let link = network.pods[0].node.members().find_map(|member| member.accepted).expect("a connection from it");
+    for message in [
+        Message::SnapshotRequest { cursor: 0 },
+        Message::Compare { sync: SyncId(1), cut: Tick(u64::MAX), root: 1 },
+        Message::Descend { sync: SyncId(1), cut: Tick(u64::MAX), branches: (0..=255).collect() },
+    ] {
+        let Pod { node, guard, now, .. } = &mut network.pods[0];
+        let random = &mut ChaCha8Rng::seed_from_u64(1);
+        let effects = node.handle(guard, Event::Received { link, message }, *now, random);
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Count(Count::RefusedKey))), "{effects:?}");
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Send { .. })), "{effects:?}");
+    }
     // With the old key still accepted, they do.
     network.handle(other, Event::Rotated(KeyIds { current: KeyId(9), previous: Some(KeyId(1)) }));
     network.run();
