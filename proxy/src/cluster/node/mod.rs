@@ -175,10 +175,14 @@ impl Node {
         self.align(step, hello.standing, hello.now);
         step.effects.push(Effect::MembersChanged);
         self.reckon_owners(step);
-        // One of the two compares; the comparison repairs both.
+        // One of the two compares; the comparison repairs both. Also when the other one's connection comes
+        // up: until then it told nothing of what it learned.
         let mine = self.settings.node < hello.node;
-        if direction == Direction::Dialled && mine && self.standing == Standing::Joined {
-            self.syncs.want(link);
+        if mine
+            && self.standing == Standing::Joined
+            && let Some(dialled) = self.members.at(link).and_then(|member| member.dialled)
+        {
+            self.syncs.meet(dialled, self.beat);
         }
     }
 

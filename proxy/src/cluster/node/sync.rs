@@ -22,6 +22,8 @@ const EVERY: u64 = 20;
 const PATIENCE: u64 = 20;
 /// What began within the last 3 s may still be on its way by push, and is not compared.
 const YOUNG: std::time::Duration = std::time::Duration::from_secs(3);
+/// Beats after which two that have just met compare once more: [`YOUNG`] and a little, 4 s.
+const AGAIN: u64 = 8;
 /// Facts that one exchange of leaves should bring.
 const BATCH: usize = 4096;
 /// Octets of fingerprints in one message, reckoned generously.
@@ -33,6 +35,8 @@ const LEAVES: usize = 65_536;
 pub(super) struct Syncs {
     /// Connections at whose other end somebody may lack something.
     wanted: BTreeSet<LinkId>,
+    /// Connections that came up lately, and when to compare there once more.
+    again: Vec<(LinkId, Beat)>,
     active: Option<Active>,
     /// Sums that others compare with.
     lent: HashMap<LinkId, Lent>,
@@ -67,8 +71,17 @@ impl Syncs {
         self.wanted.insert(link);
     }
 
+    /// Compare on a connection that has just come up; and once more when what is too young to be compared
+    /// now, and was never pushed because there was no connection, no longer is.
+    pub(super) fn meet(&mut self, link: LinkId, now: Beat) {
+        self.wanted.insert(link);
+        self.again.retain(|(waiting, _)| *waiting != link);
+        self.again.push((link, Beat(now.0 + AGAIN)));
+    }
+
     pub(super) fn forget(&mut self, link: LinkId) {
         self.wanted.remove(&link);
+        self.again.retain(|(waiting, _)| *waiting != link);
         self.lent.remove(&link);
         self.active.take_if(|active| active.link == link);
     }
@@ -95,6 +108,8 @@ impl Node {
         let beat = self.beat;
         self.syncs.active.take_if(|active| beat.since(active.since) > PATIENCE);
         self.syncs.lent.retain(|_, lent| beat.since(lent.since) <= PATIENCE);
+        let due: Vec<LinkId> = self.syncs.again.extract_if(.., |(_, at)| *at <= beat).map(|(link, _)| link).collect();
+        self.syncs.wanted.extend(due);
         if !beat.0.is_multiple_of(EVERY) || self.standing != Standing::Joined {
             return;
         }

@@ -356,6 +356,8 @@ fn what_push_lost_a_comparison_finds() {
         network.fails(number % 2, &format!("cn=both{number}"), "old");
     }
     network.run();
+    // The comparisons of those who have just met are over.
+    network.beat(9);
     network.lose_facts = true;
     for number in 0..200 {
         network.fails(number % 2, &format!("cn=lost{number}"), "old");
@@ -394,6 +396,23 @@ fn a_healed_partition_needs_nobody() {
     }
     network.run();
     assert!((0..4).all(|at| network.refuses(at, "cn=left", "old") && network.refuses(at, "cn=right", "old")));
+}
+
+/// What was learned just before the heal is too young to be compared at once, and nobody was there to push it to.
+#[test]
+fn a_healed_partition_does_not_wait_for_the_next_comparison_of_all() {
+    let mut network = Network::of(2);
+    network.beat(9);
+    network.cut(0, 1);
+    network.fails(0, "cn=left", "old");
+    network.fails(1, "cn=right", "old");
+    network.connect(0, 1);
+    network.fails(0, "cn=between", "old");
+    network.fails(1, "cn=between", "other");
+    network.connect(1, 0);
+    network.run();
+    network.beat(9);
+    assert_eq!([0, 1].map(|at| network.pods[at].guard.stats().live), [4, 4]);
 }
 
 #[test]
