@@ -42,11 +42,11 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show a running proxy's upstreams, connections and cache.
     Status(AdminArgs),
-    /// Show who keeps presenting wrong passwords.
+    /// Show who keeps presenting wrong passwords, to any member of the cluster.
     Offenders(OffendersArgs),
-    /// Show what the proxy knows about a name and how it would answer.
+    /// Show what each member of the cluster knows about a name and how it would answer.
     Explain(ExplainArgs),
-    /// Forget the failures of a name, or all.
+    /// Forget the failures of a name, or all, at every member of the cluster.
     Flush(FlushArgs),
     /// Print the completions of a shell.
     Completions {
@@ -110,7 +110,7 @@ pub struct AdminArgs {
 /// Arguments of `offenders`.
 #[derive(Clone, Debug, Args)]
 pub struct OffendersArgs {
-    /// How many.
+    /// How many, at most 1000.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub limit: u32,
     /// The proxy.
@@ -132,7 +132,7 @@ pub struct ExplainArgs {
 #[derive(Clone, Debug, Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["name", "all"]))]
 pub struct FlushArgs {
-    /// The bind name, as clients write it.
+    /// The bind name, as clients write it, or the short hash from a log.
     pub name: Option<String>,
     /// Forget everything.
     #[arg(long)]
@@ -182,7 +182,7 @@ impl ValueEnum for LogLevel {
 pub enum Outcome {
     /// 0: done; for `run`: drained.
     Done,
-    /// 1: a fault, or nobody answered.
+    /// 1: a fault, nobody answered, or a member did not acknowledge a flush.
     Fault,
     /// 2: the configuration is bad (and, by clap, a bad command line).
     BadConfiguration,

@@ -13,8 +13,9 @@ use thiserror::Error;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc;
 
+use crate::admin::cluster::{Alone, Peers};
 use crate::admin::{self, AdminError};
-use crate::api::Api;
+use crate::api::{self, Api};
 use crate::bind::offenders::Offenders;
 use crate::bind::{Guard, HashKey, SWEEP_SLOTS, Stats};
 use crate::clock::Clock;
@@ -138,8 +139,9 @@ impl Server {
         let cluster_address = membership.as_ref().map(|bound| bound.address);
         let cluster_thread = match membership {
             Some(bound) => {
-                // The cluster's API of this process is not there yet: a question is answered with nothing.
-                Some(cluster::start::start(&shared, bound, loaded, Box::new(|_| Vec::new()))?)
+                let asked = shared.clone();
+                let answer = Box::new(move |query: Vec<u8>| api::answer_member(&asked, &query));
+                Some(cluster::start::start(&shared, bound, loaded, answer)?)
             }
             None => None,
         };
@@ -389,7 +391,11 @@ fn start_control(
             if let Some(opening) = opening {
                 tokio::spawn(open_when_joined(shared.clone(), opening));
             }
-            let api = Arc::new(Api::new(shared.clone(), settings, addresses));
+            let peers: Arc<dyn Peers> = match shared.cluster.get() {
+                Some(cluster) => cluster.clone(),
+                None => Arc::new(Alone),
+            };
+            let api = Arc::new(Api::new(shared.clone(), settings, addresses, peers));
             let state = admin::AdminState {
                 status: shared.status.clone(),
                 metrics: shared.metrics.clone(),

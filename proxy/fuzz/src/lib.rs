@@ -5,6 +5,8 @@ use std::path::Path;
 
 use bindproxy::bind::name::FoldedName;
 use bindproxy::clock::Tick;
+use bindproxy::cluster::message::Message;
+use bindproxy::cluster::wire;
 use bindproxy::codec::bind_request::{self, Authentication};
 use bindproxy::codec::control::Controls;
 use bindproxy::codec::frame::{self, PEEK_MAX_OCTETS, Peek};
@@ -20,7 +22,7 @@ use rasn_ldap::{AuthenticationChoice, LdapMessage, ProtocolOp};
 pub type Check = fn(&[u8]);
 
 /// Every check, by the name of its target and of its folder in the corpus.
-pub const CHECKS: [(&str, Check); 10] = [
+pub const CHECKS: [(&str, Check); 11] = [
     ("frame", frame),
     ("bind_request", bind_request),
     ("result", result),
@@ -31,6 +33,7 @@ pub const CHECKS: [(&str, Check); 10] = [
     ("dn_fold", dn_fold),
     ("config", config),
     ("proxy_protocol", proxy_protocol),
+    ("cluster_frame", cluster_frame),
 ];
 
 const LIMIT: usize = 1 << 20;
@@ -279,4 +282,27 @@ pub fn proxy_protocol(data: &[u8]) {
         assert!(header.octets <= data.len() && header.octets <= MAX_HEADER_OCTETS);
         assert_eq!(proxy_protocol::parse(&data[..header.octets]), whole);
     }
+}
+
+/// A member's frame, without its length: what is read holds no more than the frame has octets for, can be
+/// written, and then is read as the same.
+pub fn cluster_frame(data: &[u8]) {
+    // As the start of a stream, it has a length or none.
+    if let Ok(Some(length)) = wire::frame_length(data) {
+        assert!((wire::LENGTH_OCTETS..=wire::LENGTH_OCTETS + wire::MAX_FRAME_OCTETS).contains(&length));
+    }
+    let Ok(message) = wire::decode(data) else { return };
+    match &message {
+        Message::Unknown(kind) => return assert_eq!(data.first(), Some(kind)),
+        Message::Facts { facts, .. } | Message::SnapshotPart { facts, .. } => assert!(facts.len() * 8 <= data.len()),
+        Message::Leaves { leaves, .. } | Message::Want { leaves, .. } => {
+            let fingerprints: usize = leaves.iter().map(|leaf| leaf.fingerprints.len()).sum();
+            assert!(leaves.len() * 6 + fingerprints * 8 <= data.len());
+        }
+        _ => {}
+    }
+    let mut out = Vec::new();
+    wire::encode(&message, &mut out).unwrap();
+    assert_eq!(wire::frame_length(&out), Ok(Some(out.len())));
+    assert_eq!(wire::decode(&out[wire::LENGTH_OCTETS..]), Ok(message));
 }

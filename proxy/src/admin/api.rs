@@ -2,19 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cluster::{Awaited, ClusterReport};
 use crate::metrics::{BindDecision, BindResult, Metrics};
 
-/// Answers the API's questions. Called on the control thread: it must not block.
+/// Answers the API's questions. Called on the control thread: it must not block. What concerns the
+/// whole cluster is asked of the other members, for a bounded time.
 pub trait AdminApi: Send + Sync {
     /// The whole process at a glance.
     fn status(&self) -> StatusReport;
     /// Who keeps presenting wrong passwords, the most suppressed first, at most `limit`.
-    fn offenders(&self, limit: usize) -> Vec<Offender>;
+    fn offenders(&self, limit: usize) -> Awaited<'_, Offenders>;
     /// What is known about a name, as a client would write it or as a short hash (`~1a2b3c4d`).
-    /// `None` when a short hash belongs to no name that is known.
-    fn explain(&self, name: &str) -> Option<Explanation>;
+    ///
+    /// # Errors
+    /// When a short hash belongs to no name that is known.
+    fn explain(&self, name: String) -> Awaited<'_, Result<Explanation, UnknownShortHash>>;
     /// Forgets failures, here and at every peer.
-    fn flush(&self, request: FlushRequest) -> FlushReport;
+    fn flush(&self, request: FlushRequest) -> Awaited<'_, FlushReport>;
     /// Called before the metrics are rendered: the time to set gauges that nobody keeps up to date.
     fn before_scrape(&self) {}
 }
@@ -41,6 +45,9 @@ pub struct StatusReport {
     pub upstreams: Vec<UpstreamReport>,
     /// Binds since the process started.
     pub binds: BindCounts,
+    /// The cluster as this member sees it; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterReport>,
 }
 
 /// The failed-bind cache.
@@ -132,18 +139,27 @@ impl BindCounts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Offender {
-    /// The bind name (or its short hash where names are redacted).
+    /// The bind name, or its short hash where a member told it under a key that the asked one does not have.
     pub name: String,
+    /// How the log writes the name: `~1a2b3c4d`.
+    #[serde(default)]
+    pub short_hash: String,
     /// The client's address.
     pub source: String,
-    /// The listener that it came through.
+    /// The listener that it came through last.
     pub listener: String,
-    /// Failed binds that the directory did not get to count.
+    /// Failed binds that the directory did not get to count, over all members that answered.
     pub suppressed: u64,
+    /// By how much `suppressed` may be too high; it is never too low.
+    #[serde(default)]
+    pub overcount: u64,
     /// Age of the first one.
     pub first_seen_seconds_ago: u64,
     /// Age of the last one.
     pub last_seen_seconds_ago: u64,
+    /// The members that answered them, by node name.
+    #[serde(default)]
+    pub nodes: Vec<String>,
 }
 
 /// The answer to `/api/v1/offenders`.
@@ -152,6 +168,15 @@ pub struct Offender {
 pub struct Offenders {
     /// The most suppressed first.
     pub offenders: Vec<Offender>,
+    /// Whether there are more than are listed.
+    #[serde(default)]
+    pub truncated: bool,
+    /// The members whose counts are in this, by node name.
+    #[serde(default)]
+    pub answered: Vec<String>,
+    /// The members that did not answer.
+    #[serde(default)]
+    pub missing: Vec<String>,
 }
 
 /// What is known about a name.
@@ -166,10 +191,57 @@ pub struct Explanation {
     pub known_good: bool,
     /// Whether a bind of this name waits for a directory.
     pub in_flight: bool,
-    /// Remembered failures, one for each wrong password.
+    /// Remembered failures, one for each wrong password, merged over all members that answered.
     pub entries: Vec<ExplainedEntry>,
     /// What would happen to a bind now, in a sentence.
     pub next: String,
+    /// Whether there are more entries than are listed.
+    #[serde(default)]
+    pub truncated: bool,
+    /// What each member knows that answered.
+    #[serde(default)]
+    pub nodes: Vec<NodeExplanation>,
+    /// The members that answered, by node name.
+    #[serde(default)]
+    pub answered: Vec<String>,
+    /// The members that did not answer.
+    #[serde(default)]
+    pub missing: Vec<String>,
+}
+
+/// What one member knows about a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeExplanation {
+    /// Its node name.
+    pub node: String,
+    /// Whether it knows a password to have been right lately.
+    pub known_good: bool,
+    /// Whether a bind of this name waits for a directory there.
+    pub in_flight: bool,
+    /// The failures that it remembers.
+    pub entries: Vec<NodeEntry>,
+}
+
+/// One member's view of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeEntry {
+    /// Which of the explanation's `entries`, from 0.
+    pub entry: usize,
+    /// Until it expires there.
+    pub remaining_seconds: u64,
+    /// How often the directory refused this password, as far as the member knows.
+    pub failures: u32,
+    /// How often this member answered for it.
+    pub hits: u64,
+}
+
+/// A short hash of no name that is known to the members that answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnknownShortHash {
+    /// The members that did not answer, by node name.
+    pub missing: Vec<String>,
 }
 
 /// One remembered failure.
@@ -182,7 +254,7 @@ pub struct ExplainedEntry {
     pub remaining_seconds: u64,
     /// How often the directory refused this password.
     pub failures: u32,
-    /// How often the proxy answered for it.
+    /// How often it was answered from memory, over all members.
     pub hits: u64,
     /// The result code that is replayed.
     pub result_code: u32,
@@ -205,12 +277,17 @@ pub enum FlushRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FlushReport {
-    /// Members that have forgotten, by node name.
+    /// Members that have forgotten, by node name, the asked one first.
     pub acknowledged: Vec<String>,
     /// Members that did not answer.
     pub unreachable: Vec<String>,
-    /// Remembered failures that the asked process had, and has no more.
+    /// Remembered failures that the asked process had, and has no more. When a short hash is known
+    /// only to others: the most that one of them had.
     pub removed: u64,
+    /// Whether the flush is a fact that members which were unreachable take in once they are back. Only
+    /// a short hash that nobody knew who answered is none.
+    #[serde(default)]
+    pub lasting: bool,
 }
 
 /// The body of every answer that is no success.

@@ -42,7 +42,7 @@ pub enum Verb {
     },
     /// Forget the failures of a name.
     Flush {
-        /// As a client would write it.
+        /// As a client would write it, or a short hash from the log.
         name: String,
     },
     /// Forget everything.
@@ -108,9 +108,7 @@ pub fn run_verb(verb: &Verb, options: &ClientOptions, out: &mut impl Write) -> a
             format!("{value:#}\n")
         }
         (Output::Text, Verb::Status) => text::status(&decoded::<StatusReport>(&admin, &body)?),
-        (Output::Text, Verb::Offenders { limit: _ }) => {
-            text::offenders(&decoded::<Offenders>(&admin, &body)?.offenders)
-        }
+        (Output::Text, Verb::Offenders { limit: _ }) => text::offenders(&decoded::<Offenders>(&admin, &body)?),
         (Output::Text, Verb::Explain { name: _ }) => text::explanation(&decoded::<Explanation>(&admin, &body)?),
         (Output::Text, Verb::Flush { name: _ } | Verb::FlushAll) => {
             text::flush(&decoded::<FlushReport>(&admin, &body)?)

@@ -6,6 +6,7 @@
 pub mod api;
 mod auth;
 pub mod client;
+pub mod cluster;
 mod connections;
 mod flush_body;
 mod routes;

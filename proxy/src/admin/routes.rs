@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper::body::Incoming;
 
-use super::api::{ErrorReport, Offenders};
+use super::api::{ErrorReport, UnknownShortHash};
 use super::connections::Peer;
 use super::{AdminState, auth, flush_body};
 
@@ -138,7 +138,7 @@ async fn offenders(State(state): State<AdminState>, RawQuery(query): RawQuery) -
         },
         Err(told) => return error(StatusCode::BAD_REQUEST, told),
     };
-    Json(Offenders { offenders: state.api.offenders(limit) }).into_response()
+    Json(state.api.offenders(limit).await).into_response()
 }
 
 async fn explain(State(state): State<AdminState>, RawQuery(query): RawQuery) -> Response {
@@ -150,11 +150,18 @@ async fn explain(State(state): State<AdminState>, RawQuery(query): RawQuery) -> 
         }
         Err(told) => return error(StatusCode::BAD_REQUEST, told),
     };
-    match state.api.explain(&name) {
-        Some(explanation) => Json(explanation).into_response(),
-        None => {
-            let told = "name: nothing is known under this short hash: its failures have expired, or another pod wrote it to its log; ask with the whole name";
+    match state.api.explain(name).await {
+        Ok(explanation) => Json(explanation).into_response(),
+        Err(UnknownShortHash { missing }) if missing.is_empty() => {
+            let told = "name: nothing is known under this short hash: its failures have expired, or a bindproxy of another cluster wrote it to its log; ask with the whole name";
             error(StatusCode::NOT_FOUND, told.to_owned())
+        }
+        Err(UnknownShortHash { missing }) => {
+            let missing = missing.join(", ");
+            let told = format!(
+                "name: nothing is known under this short hash, but {missing} did not answer; ask again later, or with the whole name"
+            );
+            error(StatusCode::NOT_FOUND, told)
         }
     }
 }
@@ -178,7 +185,7 @@ async fn flush(State(state): State<AdminState>, headers: HeaderMap, body: Result
         Err(_) => return error(StatusCode::BAD_REQUEST, "body: could not be read to its end".to_owned()),
     };
     match flush_body::parse(&body) {
-        Ok(request) => Json(state.api.flush(request)).into_response(),
+        Ok(request) => Json(state.api.flush(request).await).into_response(),
         Err(fault) => error(StatusCode::BAD_REQUEST, fault.to_string()),
     }
 }

@@ -3,11 +3,19 @@
 
 use std::fmt::Write as _;
 
-use super::api::{Explanation, FlushReport, Offender, StatusReport};
+use super::api::FlushReport;
 use crate::logging::Escaped;
 
+mod explanation;
+mod offenders;
+mod status;
+
+pub(super) use explanation::explanation;
+pub(super) use offenders::offenders;
+pub(super) use status::status;
+
 /// The two largest units: `45s`, `3m12s`, `2h05m`, `3d04h`.
-pub(super) fn age(seconds: u64) -> String {
+fn age(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
@@ -22,12 +30,6 @@ fn safe(text: &str) -> String {
 
 fn yes(is: bool) -> String {
     if is { "yes" } else { "no" }.to_owned()
-}
-
-fn share(part: u64, whole: u64) -> String {
-    // One digit after the point, in whole numbers: 12.3 %.
-    let per_mille = part.saturating_mul(1000).checked_div(whole).unwrap_or(0);
-    format!("{}.{} %", per_mille / 10, per_mille % 10)
 }
 
 /// Rows under their headings, two spaces apart. A column whose heading starts with `>` is aligned
@@ -62,133 +64,47 @@ fn facts(facts: &[(&str, String)]) -> String {
     })
 }
 
-pub(super) fn status(report: &StatusReport) -> String {
-    let condition = match (report.draining, report.ready) {
-        (true, _) => "draining",
-        (false, true) => "ready",
-        (false, false) => "starting",
-    };
-    let binds = &report.binds;
-    let full = share(report.cache.entries, report.cache.capacity);
-    let mut text = facts(&[
-        ("state", format!("{condition}, up {}", age(report.uptime_seconds))),
-        ("version", safe(&report.version)),
-        ("configuration", safe(&report.config_hash)),
-        (
-            "cache",
-            format!(
-                "{} of {} entries ({full}), {} names",
-                report.cache.entries, report.cache.capacity, report.cache.names
-            ),
-        ),
-        (
-            "binds",
-            format!(
-                "{} forwarded ({} refused with 49), {} from the cache, {} coalesced",
-                binds.upstream, binds.upstream_invalid_credentials, binds.cache_rejected, binds.coalesced
-            ),
-        ),
-        (
-            "",
-            format!(
-                "{} anonymous, {} SASL, {} unavailable, {} refused by a rule",
-                binds.anonymous, binds.sasl, binds.unavailable, binds.local_refused
-            ),
-        ),
-        ("prevented", format!("{} failed binds that the directory did not count", binds.lockout_attempts_prevented)),
-    ]);
-    let listeners: Vec<_> = report
-        .listeners
-        .iter()
-        .map(|listener| [safe(&listener.name), safe(&listener.address), listener.active.to_string()])
-        .collect();
-    let upstreams: Vec<_> = report
-        .upstreams
-        .iter()
-        .map(|upstream| {
-            [
-                safe(&upstream.name),
-                safe(&upstream.address),
-                yes(upstream.up),
-                upstream.idle.to_string(),
-                upstream.busy.to_string(),
-                upstream.last_error.as_deref().map_or_else(|| "-".to_owned(), safe),
-            ]
-        })
-        .collect();
-    text.push('\n');
-    text.push_str(&table(["LISTENER", "ADDRESS", ">CONNECTIONS"], &listeners));
-    text.push('\n');
-    text.push_str(&table(["UPSTREAM", "ADDRESS", "UP", ">IDLE", ">BUSY", "LAST ERROR"], &upstreams));
-    text
+/// Names of members in a sentence; escaped, because another process chose them.
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| safe(name)).collect::<Vec<_>>().join(", ")
 }
 
-pub(super) fn offenders(offenders: &[Offender]) -> String {
-    if offenders.is_empty() {
-        return "Nobody presents a wrong password again and again.\n".to_owned();
-    }
-    let rows: Vec<_> = offenders
-        .iter()
-        .map(|offender| {
-            [
-                safe(&offender.name),
-                safe(&offender.source),
-                safe(&offender.listener),
-                offender.suppressed.to_string(),
-                age(offender.first_seen_seconds_ago),
-                age(offender.last_seen_seconds_ago),
-            ]
-        })
-        .collect();
-    table(["NAME", "SOURCE", "LISTENER", ">SUPPRESSED", ">FIRST SEEN", ">LAST SEEN"], &rows)
-}
-
-pub(super) fn explanation(explanation: &Explanation) -> String {
-    let mut text = facts(&[
-        ("name", safe(&explanation.name)),
-        ("in the log", safe(&explanation.short_hash)),
-        ("known good", yes(explanation.known_good)),
-        ("in flight", yes(explanation.in_flight)),
-        ("next bind", safe(&explanation.next)),
-    ]);
-    if explanation.entries.is_empty() {
-        return text;
-    }
-    let rows: Vec<_> = explanation
-        .entries
-        .iter()
-        .map(|entry| {
-            [
-                age(entry.age_seconds),
-                age(entry.remaining_seconds),
-                entry.failures.to_string(),
-                entry.hits.to_string(),
-                entry.result_code.to_string(),
-                yes(entry.would_answer),
-                if entry.diagnostic.is_empty() { "-".to_owned() } else { safe(&entry.diagnostic) },
-            ]
-        })
-        .collect();
-    text.push('\n');
-    text.push_str(&table([">AGE", ">REMAINING", ">FAILURES", ">HITS", ">CODE", "ANSWERS", "DIAGNOSTIC"], &rows));
-    text
+/// Who is not in an answer, so that nobody takes it for the whole.
+fn without(missing: &[String]) -> String {
+    if missing.is_empty() { String::new() } else { format!("\nDid not answer: {}.\n", list(missing)) }
 }
 
 pub(super) fn flush(report: &FlushReport) -> String {
-    let list = |names: &[String]| match names {
-        [] => "none".to_owned(),
-        names => names.iter().map(|name| safe(name)).collect::<Vec<_>>().join(", "),
-    };
-    facts(&[
+    let or_none = |names: &[String]| if names.is_empty() { "none".to_owned() } else { list(names) };
+    let mut text = facts(&[
         ("removed", format!("{} entries", report.removed)),
-        ("acknowledged", list(&report.acknowledged)),
-        ("unreachable", list(&report.unreachable)),
-    ])
+        ("acknowledged", or_none(&report.acknowledged)),
+        ("unreachable", or_none(&report.unreachable)),
+    ]);
+    if report.unreachable.is_empty() {
+        return text;
+    }
+    let missing = list(&report.unreachable);
+    let _ = if report.lasting {
+        writeln!(
+            text,
+            "\nNot flushed yet: {missing}. What is cut off forgets as soon as it reaches another member again, what is started anew has nothing to forget. Until then it may answer from memory."
+        )
+    } else {
+        writeln!(
+            text,
+            "\nNot flushed: {missing}. Nobody who answered knows a name with this short hash. Flush the whole name: then whoever was unreachable forgets it too, once it is back."
+        )
+    };
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::api::{ExplainedEntry, UpstreamReport};
+    use super::super::api::{
+        ExplainedEntry, Explanation, NodeEntry, NodeExplanation, Offender, Offenders, StatusReport, UpstreamReport,
+    };
+    use super::super::cluster::{ClusterReport, MemberReport, MemberStanding, MemberState};
     use super::*;
 
     #[test]
@@ -208,23 +124,64 @@ mod tests {
         }
     }
 
-    #[test]
-    fn columns_are_aligned_by_characters() {
-        let offender = |name: &str, suppressed| Offender {
+    fn offender(name: &str, suppressed: u64) -> Offender {
+        Offender {
             name: name.to_owned(),
+            short_hash: "~1a2b3c4d".to_owned(),
             source: "10.0.0.7".to_owned(),
             listener: "ldap".to_owned(),
             suppressed,
+            overcount: 0,
             first_seen_seconds_ago: 192,
             last_seen_seconds_ago: 4,
-        };
-        let text = offenders(&[offender("cn=ålice", 12_345), offender("CORP\\bob", 7)]);
+            nodes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned_by_characters() {
+        let listed = vec![offender("cn=ålice", 12_345), offender("CORP\\bob", 7)];
+        let text = offenders(&Offenders { offenders: listed, ..Offenders::default() });
         assert_eq!(
             text,
             "NAME      SOURCE    LISTENER  SUPPRESSED  FIRST SEEN  LAST SEEN\n\
              cn=ålice  10.0.0.7  ldap           12345       3m12s         4s\n\
              CORP\\bob  10.0.0.7  ldap               7       3m12s         4s\n"
         );
+    }
+
+    #[test]
+    fn several_members_are_a_column_and_who_is_missing_is_said() {
+        let seen =
+            Offender { nodes: vec!["corp-0".to_owned(), "corp-1".to_owned()], overcount: 3, ..offender("a", 12) };
+        let text = offenders(&Offenders {
+            offenders: vec![seen],
+            truncated: true,
+            answered: vec!["corp-0".to_owned(), "corp-1".to_owned()],
+            missing: vec!["corp-2".to_owned()],
+        });
+        assert_eq!(
+            text,
+            "NAME  SOURCE    LISTENER  SUPPRESSED  FIRST SEEN  LAST SEEN  MEMBERS\n\
+             a     10.0.0.7  ldap           9..12       3m12s         4s  corp-0, corp-1\n\
+             There are more: --limit shows up to 1000.\n\
+             \n\
+             Did not answer: corp-2.\n"
+        );
+    }
+
+    #[test]
+    fn a_flush_says_who_still_remembers_and_for_how_long() {
+        let report = FlushReport {
+            acknowledged: vec!["corp-0".to_owned()],
+            unreachable: vec!["corp-1".to_owned(), "corp-2".to_owned()],
+            removed: 3,
+            lasting: true,
+        };
+        let told = flush(&report);
+        assert!(told.contains("Not flushed yet: corp-1, corp-2. What is cut off forgets as soon as"), "{told}");
+        let told = flush(&FlushReport { lasting: false, ..report });
+        assert!(told.contains("Not flushed: corp-1, corp-2. Nobody who answered knows"), "{told}");
     }
 
     #[test]
@@ -246,6 +203,21 @@ mod tests {
             in_flight: false,
             entries: vec![entry],
             next: evil.to_owned(),
+            truncated: true,
+            nodes: vec![NodeExplanation {
+                node: evil.to_owned(),
+                known_good: false,
+                in_flight: true,
+                entries: vec![NodeEntry { entry: usize::MAX, remaining_seconds: 2, failures: 3, hits: 4 }],
+            }],
+            answered: vec![evil.to_owned()],
+            missing: vec![evil.to_owned()],
+        });
+        let offending = offenders(&Offenders {
+            offenders: vec![Offender { nodes: vec![evil.to_owned()], ..offender(evil, 5) }],
+            missing: vec![evil.to_owned()],
+            answered: vec![evil.to_owned()],
+            truncated: true,
         });
         let upstream = UpstreamReport {
             name: evil.to_owned(),
@@ -265,9 +237,24 @@ mod tests {
             listeners: Vec::new(),
             upstreams: vec![upstream],
             binds: Default::default(),
+            cluster: Some(ClusterReport {
+                name: evil.to_owned(),
+                node: evil.to_owned(),
+                joined: true,
+                members: vec![MemberReport {
+                    name: evil.to_owned(),
+                    state: MemberState::Unknown,
+                    standing: MemberStanding::Joining,
+                    entries: 1,
+                }],
+            }),
         };
-        let flushed = flush(&FlushReport { acknowledged: vec![evil.to_owned()], ..Default::default() });
-        for text in [explained, status(&report), flushed] {
+        let flushed = flush(&FlushReport {
+            acknowledged: vec![evil.to_owned()],
+            unreachable: vec![evil.to_owned()],
+            ..Default::default()
+        });
+        for text in [explained, offending, status(&report), flushed] {
             assert!(!text.chars().any(|character| character.is_control() && character != '\n'), "{text:?}");
             assert!(!text.contains("\ny"), "{text:?}");
         }

@@ -259,10 +259,11 @@ impl Entries {
         true
     }
 
-    /// Forgets a digest and how often it failed. Whether there was anything.
-    pub(super) fn remove(&mut self, name: &NameKey, digest: &Digest) -> Option<Stored> {
-        let slot = self.find(name, digest)?;
-        self.free(slot).map(|entry| Stored { level: entry.level, live: entry.live, stamp: entry.stamp })
+    /// Forgets a digest and how often it failed.
+    pub(super) fn remove(&mut self, name: &NameKey, digest: &Digest) {
+        if let Some(slot) = self.find(name, digest) {
+            self.free(slot);
+        }
     }
 
     /// Does to the name's entries what `cover` says of their digests and when their attempts began.
@@ -359,6 +360,7 @@ impl Entries {
         self.chain(name)
             .filter_map(|slot| self.slab.get(slot))
             .map(|entry| EntryExplanation {
+                digest: entry.digest,
                 age: entry.recorded.since(now),
                 remaining: now.until(entry.expires),
                 level: entry.level,

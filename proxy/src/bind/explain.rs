@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::key::NameKey;
+use super::key::{Digest, NameKey};
 
 /// Which name to explain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameQuery<'a> {
     /// The name as a client presents it.
     Name(&'a [u8]),
+    /// Its keys, where only those are known: another member asks.
+    Keys(&'a [NameKey]),
     /// Its short form, as logs show it.
     Short(u32),
 }
@@ -45,6 +47,8 @@ impl Explanation {
 /// One failed bind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryExplanation {
+    /// Of which password: tells members' views of one failure from those of another, and is shown to nobody.
+    pub digest: Digest,
     /// Since the failure was recorded, to within 256 ms.
     pub age: Duration,
     /// How long it will be answered from the store; zero when it is dormant.

@@ -18,6 +18,7 @@ use super::key::{Credential, Keys, NameKey, NameKeys};
 use super::life::{Lives, Past};
 use super::memo::NameMemo;
 use super::rules::{Class, VerdictRules};
+use super::seal::NameSeal;
 use super::shard::{Inherited, Right, SWEEP_BATCH, Shard, Wrong};
 use super::source::Source;
 use super::verdict::Verdict;
@@ -293,7 +294,19 @@ impl<W> Guard<W> {
     /// The key of a name, as effects, logs and reports call it.
     #[must_use]
     pub fn name_key(&self, name: &[u8]) -> NameKey {
-        self.policy.load().keys.name_keys(name).current
+        self.name_keys(name).current
+    }
+
+    /// The keys of a name, while two generations are accepted.
+    #[must_use]
+    pub fn name_keys(&self, name: &[u8]) -> NameKeys {
+        self.policy.load().keys.name_keys(name)
+    }
+
+    /// What hides names on their way to another member.
+    #[must_use]
+    pub fn name_seal(&self) -> NameSeal {
+        self.policy.load().keys.name_seal()
     }
 
     /// A password change for `name`, or the end of a lock, was seen to succeed: whatever was
@@ -322,7 +335,7 @@ impl<W> Guard<W> {
     }
 
     fn keys_of(&self, name: &[u8]) -> impl Iterator<Item = NameKey> + use<W> {
-        let NameKeys { current, previous } = self.policy.load().keys.name_keys(name);
+        let NameKeys { current, previous } = self.name_keys(name);
         std::iter::once(current).chain(previous)
     }
 
@@ -382,12 +395,11 @@ impl<W> Guard<W> {
     pub fn explain(&self, query: NameQuery<'_>, now: Tick) -> Option<Explanation> {
         match query {
             NameQuery::Name(name) => {
-                let NameKeys { current, previous } = self.policy.load().keys.name_keys(name);
-                let older = previous.and_then(|name| self.explain_key(name, now));
-                match (self.explain_key(current, now), older) {
-                    (Some(newer), Some(older)) => Some(newer.merged(older)),
-                    (newer, older) => newer.or(older),
-                }
+                let keys: Vec<NameKey> = self.keys_of(name).collect();
+                self.explain(NameQuery::Keys(&keys), now)
+            }
+            NameQuery::Keys(keys) => {
+                keys.iter().filter_map(|key| self.explain_key(*key, now)).reduce(Explanation::merged)
             }
             NameQuery::Short(short) => {
                 let name = self.shards[self.shard_of(short)].lock().entries.find_short(short)?;

@@ -10,6 +10,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::memo::NameMemo;
 use super::name::FoldedName;
+use super::seal::{NameSeal, SealKey};
 
 const NAME_CONTEXT: &str = "bindproxy 2026 failed-bind cache: name key";
 const ID_CONTEXT: &str = "bindproxy 2026 failed-bind cache: which keys these are";
@@ -207,16 +208,23 @@ impl Keys {
         })
     }
 
+    /// What hides names on their way to another member that has these keys.
+    #[must_use]
+    pub fn name_seal(&self) -> NameSeal {
+        NameSeal::new(self.current.seal.clone(), self.previous.as_ref().map(|generation| generation.seal.clone()))
+    }
+
     fn with_folded<R>(&self, name: &[u8], then: impl FnOnce(&[u8]) -> R) -> R {
         if self.fold_names { then(FoldedName::new(name).as_bytes()) } else { then(name) }
     }
 }
 
-/// The two sub-keys of one [`HashKey`].
+/// The sub-keys of one [`HashKey`].
 #[derive(Clone)]
 struct Generation {
     names: Zeroizing<[u8; 32]>,
     digests: Zeroizing<[u8; 32]>,
+    seal: SealKey,
 }
 
 impl Generation {
@@ -224,6 +232,7 @@ impl Generation {
         Self {
             names: Zeroizing::new(blake3::derive_key(NAME_CONTEXT, &*key.0)),
             digests: Zeroizing::new(blake3::derive_key(DIGEST_CONTEXT, &*key.0)),
+            seal: SealKey::derive(&key.0),
         }
     }
 

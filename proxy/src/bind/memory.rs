@@ -136,18 +136,20 @@ impl Memory {
         ttl: Duration,
         now: Tick,
     ) -> bool {
+        let flushed_all = self.flushed_all;
         let Some(known) = self.get_or_insert(name) else { return false };
         let [latest, earlier] = known.facts.successes;
         let at = Past::at(now);
-        if !forgives && latest.at.within(ttl, now) {
-            if known.last_good().is_some_and(|good| good.digest == digest) {
+        if !forgives {
+            let is_last_good = known.last_good().is_some_and(|good| good.digest == digest);
+            if is_last_good && latest.at.within(ttl, now) {
                 known.refreshed = known.refreshed.max(at);
                 return false;
             }
             let third = latest.digest != digest && earlier.digest != digest;
-            if third && earlier.at.within(ttl, now) && earlier.at > known.facts.purged {
-                // More than two right passwords in use at once. To remember each time that there is
-                // no room for the third would be to purge the name each time.
+            if third && earlier.at.within(ttl, now) && earlier.at > known.facts.purged.max(flushed_all) {
+                // More than two right passwords in use at once. To make room for the third is to
+                // purge the name of what is older than the first, and that each time.
                 return false;
             }
         }

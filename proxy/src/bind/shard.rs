@@ -174,7 +174,8 @@ impl<W> Shard<W> {
 
     /// Learns that a password was right in an attempt that was sent at `sent`.
     pub(super) fn right(&mut self, name: &NameKey, digest: &Digest, sent: Tick, lives: &Lives, now: Tick) -> Right {
-        let stored = self.entries.remove(name, digest);
+        let stored = self.entries.stored(name, digest, lives.max_ttl, now);
+        self.entries.remove(name, digest);
         // A failure by a clock ahead of this one is forgiven as well.
         let at = stored.map_or(now, |stored| stored.stamp.at().max(now));
         // A success that a password change overtook is the old password's.

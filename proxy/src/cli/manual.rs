@@ -25,7 +25,7 @@ The authorities for upstreams without \fItls.caFile\fR, instead of the system's.
 Done; for \fBrun\fR, drained.
 .TP
 \fB1\fR
-A fault, or nobody answered.
+A fault, nobody answered, or a member of the cluster did not acknowledge a \fBflush\fR.
 .TP
 \fB2\fR
 The configuration or the command line is bad.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{mpsc, watch};
 
+use crate::admin::cluster::{Awaited, ClusterReport, Gathered, Peers};
 use crate::bind::{Conclusion, Credential, Effect as BindEffect, Guard, Release, Verdict};
 use crate::config::Coordination;
 use crate::metrics::ClusterMetrics;
@@ -50,15 +51,6 @@ pub(super) enum GatherReply {
     Expected(Vec<String>),
     /// What one of them says.
     From(String, Option<Vec<u8>>),
-}
-
-/// What members answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Gathered {
-    /// By node name, in the order in which the answers came.
-    pub answers: Vec<(String, Option<Vec<u8>>)>,
-    /// Members that did not answer in time.
-    pub missing: Vec<String>,
 }
 
 /// What a session may do with its attempt.
@@ -157,6 +149,8 @@ pub struct ClusterHandle {
     coordination: ArcSwap<Coordination>,
     tls: ArcSwap<PeerTls>,
     joined: watch::Sender<Option<bool>>,
+    /// What the admin API shows.
+    report: ArcSwap<ClusterReport>,
     left: AtomicBool,
     metrics: ClusterMetrics,
 }
@@ -172,6 +166,7 @@ impl ClusterHandle {
     pub(super) fn new(
         coordination: Coordination,
         tls: PeerTls,
+        report: ClusterReport,
         metrics: ClusterMetrics,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Input>) {
         let (inputs, receiver) = mpsc::unbounded_channel();
@@ -184,6 +179,7 @@ impl ClusterHandle {
             coordination: ArcSwap::from_pointee(coordination),
             tls: ArcSwap::from_pointee(tls),
             joined: watch::Sender::new(None),
+            report: ArcSwap::from_pointee(report),
             left: AtomicBool::new(false),
             metrics,
         };
@@ -376,6 +372,11 @@ impl ClusterHandle {
         self.owners.store(Some(Arc::new(owners)));
     }
 
+    /// What the admin API shows from now on.
+    pub(super) fn set_report(&self, report: ClusterReport) {
+        self.report.store(Arc::new(report));
+    }
+
     pub(super) fn set_joined(&self, complete: bool) {
         // The bound of the caller may have spoken first; the first word stands.
         self.joined.send_if_modified(|joined| {
@@ -392,5 +393,19 @@ impl ClusterHandle {
     fn tell(&self, event: Event) {
         // A thread that is gone has ended the cluster for this process.
         let _ = self.inputs.send(Input::Event(event));
+    }
+}
+
+impl Peers for ClusterHandle {
+    fn own_name(&self) -> Option<String> {
+        Some(self.report.load().node.clone())
+    }
+
+    fn gather(&self, query: Option<Vec<u8>>, limit: Duration) -> Awaited<'_, Gathered> {
+        Box::pin(self.gather(query, limit))
+    }
+
+    fn report(&self) -> Option<ClusterReport> {
+        Some(ClusterReport::clone(&self.report.load()))
     }
 }

@@ -34,7 +34,7 @@ use super::message::{AskId, Hello, Message, NodeId};
 use super::node::{Node, NodeSettings};
 use super::outbox::{Frame, Pushed};
 use super::waiter::Waiter;
-use super::{accept, wire};
+use super::{accept, report, wire};
 
 /// Inputs of one batch: what comes in between is told in one message.
 const BATCH: usize = 1_023;
@@ -356,7 +356,7 @@ impl Mesh {
                 Effect::SetClock(now) => self.shared.cluster_clock.set(now),
                 Effect::Joined { complete } => self.joined(complete),
                 Effect::OwnersChanged => self.handle.set_owners(self.node.borrow().owners().clone()),
-                Effect::MembersChanged => self.count_members(),
+                Effect::MembersChanged => self.show_members(),
                 Effect::Left => self.handle.set_left(),
                 Effect::Count(count) => self.count(count),
             }
@@ -414,7 +414,9 @@ impl Mesh {
         self.handle.set_joined(complete);
     }
 
-    fn count_members(&self) {
+    /// Shows how the members stand, in the metrics and to the admin API.
+    fn show_members(&self) {
+        self.handle.set_report(report::of(&self.node.borrow()));
         let mut counts = BTreeMap::from([(State::Alive, 0), (State::Suspect, 0), (State::Left, 0)]);
         for member in self.node.borrow().members() {
             *counts.entry(member.state()).or_insert(0) += 1;

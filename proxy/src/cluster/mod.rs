@@ -24,6 +24,7 @@ pub mod message;
 pub mod node;
 mod outbox;
 pub mod owners;
+mod report;
 pub mod start;
 pub mod waiter;
 pub mod wire;

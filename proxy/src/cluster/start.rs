@@ -8,6 +8,7 @@ use std::time::Duration;
 use rand::Rng as _;
 use thiserror::Error;
 
+use crate::admin::cluster::ClusterReport;
 use crate::bind::Origin;
 use crate::config::{Cluster, Loaded, Peers};
 use crate::core::Shared;
@@ -94,11 +95,12 @@ pub fn start(
     answer_queries: AnswerQueries,
 ) -> Result<JoinHandle<()>, ClusterError> {
     let Bound { listener, settings, tls, places, address } = bound;
-    let (handle, inputs) = ClusterHandle::new(settings.coordination, tls, shared.metrics.cluster().clone());
+    let name = settings.effective_node_name();
+    let report = ClusterReport { name: settings.name.clone(), node: name.clone(), joined: false, members: Vec::new() };
+    let (handle, inputs) = ClusterHandle::new(settings.coordination, tls, report, shared.metrics.cluster().clone());
     // A new run is somebody new: whatever the one before left behind at others is not this one's.
     let node = NodeId(rand::rng().next_u64());
     shared.guard.set_origin(Origin::new(node.0));
-    let name = settings.effective_node_name();
     tracing::info!(cluster = %settings.name, node = %name, %address, "joining the cluster");
     let request_timeout = loaded.config.upstream_policy.request_timeout_seconds.duration();
     let start = Start {

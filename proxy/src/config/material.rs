@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::named_files::{self, read_bounded};
 use super::problem::Report;
+use super::rules;
 use super::secret::{AdminToken, HashKey};
 use super::{ClientCertificate, Cluster, Config, ServerTls, Upstream, UpstreamTlsMode};
 use crate::tls::{self, Identity, MaterialError, PeerError, PeerTls};
@@ -168,6 +169,10 @@ impl Loading<'_> {
             self.identity((path, &cluster.certificate_file), ("cluster.keyFile", &cluster.key_file), "cluster");
         let roots = self.authorities("cluster.caFile", &cluster.ca_file, "cluster-ca");
         let (identity, roots) = (identity?, roots?);
+        if !rules::is_cluster_name(&cluster.name) {
+            // No certificate could carry it; the rules have said so.
+            return None;
+        }
         let now = identity.moment_of_validity(self.surroundings.now_unix);
         match tls::check_peer_identity(&identity, Arc::clone(&roots), &cluster.name, now) {
             // What has ended, or has not begun, is warned about as any other certificate's end is.

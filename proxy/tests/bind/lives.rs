@@ -95,13 +95,13 @@ fn no_such_user_is_cached_shortly_each_time() {
 }
 
 #[test]
-fn a_password_that_was_right_is_forgotten_with_its_level() {
+fn a_password_that_was_right_is_a_good_one_though_the_bind_failed() {
     let mut world = World::new();
     world.fail("cn=a", "p");
     world.pass(TTL);
     assert_eq!(world.present("cn=a", "p", 49, MUST_CHANGE), Seen::Upstream);
     assert_eq!(world.present("cn=a", "p", 49, MUST_CHANGE), Seen::Upstream);
-    assert_eq!(world.life_after_failure("cn=a", "p"), TTL);
+    assert_eq!(world.life_after_failure("cn=a", "p"), FIRST_TTL, "its level is forgotten");
 }
 
 #[test]

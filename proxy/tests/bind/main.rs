@@ -5,6 +5,7 @@
 mod bounds;
 mod leases;
 mod lives;
+mod merging;
 mod model;
 mod names;
 mod purges;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bindproxy::bind::{Decision, FlushScope, Lease, NameQuery, Release};
 use proptest::prelude::{Just, Strategy, TestCaseError, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-use super::world::{FIRST_TTL, LOCKED, MAX_TTL, MUST_CHANGE, NO_SUCH_USER, TTL, WRONG, World};
+use super::world::{FIRST_TTL, LOCKED, MAX_TTL, MUST_CHANGE, NO_SUCH_USER, TTL, WRONG, World, policy};
 
 #[derive(Clone, Copy, Debug)]
 enum Answer {
@@ -80,6 +80,8 @@ type Pair = (usize, usize);
 struct Belief {
     until: u64,
     level: u32,
+    /// When its attempt began.
+    sent: u64,
 }
 
 #[derive(Default)]
@@ -87,7 +89,8 @@ struct Model {
     beliefs: HashMap<Pair, Belief>,
     last_good: HashMap<usize, usize>,
     purged: HashMap<usize, u64>,
-    others_purged: HashMap<usize, u64>,
+    /// Up to when attempts are outdated, but for those with the password that failed then.
+    others_purged: HashMap<usize, (u64, usize)>,
     /// The last two different passwords that succeeded, and when.
     succeeded: HashMap<usize, Vec<(usize, u64)>>,
 }
@@ -97,17 +100,22 @@ impl Model {
         self.beliefs.get(&pair).is_some_and(|belief| now < belief.until)
     }
 
-    fn purged_since(&self, name: usize, sent: u64) -> bool {
+    fn purged_since(&self, (name, password): Pair, sent: u64) -> bool {
+        let others = self.others_purged.get(&name);
         self.purged.get(&name).is_some_and(|&at| sent <= at)
+            || others.is_some_and(|&(at, except)| sent <= at && password != except)
     }
 
     fn failed(&mut self, pair: Pair, sent: u64, short: bool, now: u64) {
         let (name, password) = pair;
         let good_since = self.succeeded.get(&name).and_then(|all| all.iter().find(|(other, _)| *other == password));
-        if self.purged_since(name, sent) || good_since.is_some_and(|&(_, at)| sent <= at) || self.refuses(pair, now) {
+        if self.purged_since(pair, sent) || good_since.is_some_and(|&(_, at)| sent <= at) || self.refuses(pair, now) {
             return;
         }
         let remembered = self.beliefs.get(&pair).filter(|belief| now < belief.until + MAX_TTL * 1000);
+        if remembered.is_some_and(|belief| sent <= belief.sent) {
+            return;
+        }
         let was_good = self.last_good.get(&name) == Some(&password);
         let level = match remembered {
             _ if was_good => 0,
@@ -120,27 +128,73 @@ impl Model {
             0 => FIRST_TTL,
             level => (TTL << (level - 1)).min(MAX_TTL),
         };
-        self.beliefs.insert(pair, Belief { until: now + life * 1000, level });
+        self.beliefs.insert(pair, Belief { until: now + life * 1000, level, sent });
         if was_good {
             self.last_good.remove(&name);
-            if self.others_purged.get(&name).is_none_or(|&at| at + TTL * 1000 <= now) {
-                self.others_purged.insert(name, now);
-                self.purged.insert(name, now);
-                for (_, belief) in self.beliefs.iter_mut().filter(|(other, _)| other.0 == name && **other != pair) {
-                    belief.until = belief.until.min(now);
+            let last = self.others_purged.get(&name).copied();
+            if last.is_none_or(|(at, _)| at + TTL * 1000 <= now) {
+                if let Some((at, except)) = last
+                    && except != password
+                {
+                    // Only one exception is remembered.
+                    self.purge_until(name, at);
+                }
+                self.others_purged.insert(name, (sent, password));
+                for (other, belief) in self.beliefs.iter_mut().filter(|(other, _)| other.0 == name) {
+                    if *other != pair && belief.sent <= sent {
+                        belief.until = belief.until.min(sent);
+                    }
                 }
             }
         }
     }
 
+    fn purge_until(&mut self, name: usize, at: u64) {
+        let purged = self.purged.entry(name).or_default();
+        *purged = at.max(*purged);
+        self.beliefs.retain(|pair, belief| pair.0 != name || belief.sent > at);
+    }
+
     fn succeeded(&mut self, pair: Pair, sent: u64, now: u64) {
-        self.beliefs.remove(&pair);
-        if !self.purged_since(pair.0, sent) {
-            self.last_good.insert(pair.0, pair.1);
-            let all = self.succeeded.entry(pair.0).or_default();
-            all.retain(|(password, _)| *password != pair.1);
-            all.insert(0, (pair.1, now));
+        let (name, password) = pair;
+        let forgives = self.beliefs.remove(&pair).is_some_and(|belief| now < belief.until + MAX_TTL * 1000);
+        if self.purged_since(pair, sent) {
+            return;
+        }
+        let mut all = self.succeeded.get(&name).cloned().unwrap_or_default();
+        let third = all.len() == 2 && all.iter().all(|&(other, _)| other != password);
+        if third {
+            let earlier = all[1].1;
+            let recent = now < earlier + TTL * 1000;
+            let purged = self.purged.get(&name).is_some_and(|&at| at >= earlier);
+            if !forgives && recent && !purged {
+                // More than two in use at once.
+                return;
+            }
+        }
+        all.retain(|(other, _)| *other != password);
+        all.push((password, now));
+        // Of two in the same millisecond it is as good as chance which is the later one.
+        all.sort_by_key(|&(password, at)| std::cmp::Reverse((at, order(name, password))));
+        if all.len() > 2 {
+            all.truncate(3);
+            self.purge_until(name, all[2].1);
             all.truncate(2);
+        }
+        self.last_good.insert(name, all[0].0);
+        self.succeeded.insert(name, all);
+    }
+
+    /// What is known of a name is forgotten in the end, too, unless a password is good.
+    fn sweep(&mut self, now: u64) {
+        for name in 0..2 {
+            let succeeded = self.succeeded.get(&name).and_then(|all| all.first()).map(|&(_, at)| at);
+            let others = self.others_purged.get(&name).map(|&(at, _)| at);
+            let touched = [succeeded, others, self.purged.get(&name).copied()].into_iter().flatten().max();
+            if !self.last_good.contains_key(&name) && touched.is_none_or(|at| at + MAX_TTL * 1000 <= now) {
+                self.succeeded.remove(&name);
+                self.others_purged.remove(&name);
+            }
         }
     }
 
@@ -184,7 +238,10 @@ impl Run {
                 (0..2).for_each(|name| self.model.forget(name, now));
                 self.world.guard.flush(FlushScope::All, self.world.now);
             }
-            Step::Sweep => self.world.guard.sweep(self.world.now, 4096),
+            Step::Sweep => {
+                self.model.sweep(now);
+                self.world.guard.sweep(self.world.now, 4096);
+            }
             Step::Pass { milliseconds } => {
                 // Half an hour in flight is a lost lease; no attempt here is.
                 if self.flying.is_empty() || milliseconds < 60_000 {
@@ -197,9 +254,8 @@ impl Run {
 
     fn present(&mut self, pair: Pair) -> Result<(), TestCaseError> {
         let now = self.now();
-        let purged = self.model.purged.get(&pair.0).copied();
         let joinable = |(other, lease): &&(Pair, Lease)| {
-            *other == pair && lease.is_shared() && purged.is_none_or(|at| at < lease.sent_at().0)
+            *other == pair && lease.is_shared() && !self.model.purged_since(pair, lease.sent_at().0)
         };
         let joinable = self.flying.iter().find(joinable).is_some();
         let refused = self.model.refuses(pair, now);
@@ -235,10 +291,9 @@ impl Run {
             _ => self.world.answer(lease, code, words),
         };
         match answer {
-            Answer::Right => self.model.succeeded(pair, sent, now),
+            Answer::Right | Answer::MustChange => self.model.succeeded(pair, sent, now),
             Answer::Wrong => self.model.failed(pair, sent, false, now),
             Answer::NoSuchUser => self.model.failed(pair, sent, true, now),
-            Answer::MustChange => drop(self.model.beliefs.remove(&pair)),
             Answer::Locked | Answer::Fault => {}
         }
         prop_assert!(shared || settled.released.is_empty());
@@ -289,6 +344,10 @@ impl Run {
         prop_assert_eq!(self.world.guard.stats().waiting, self.waiting.len());
         Ok(())
     }
+}
+
+fn order(name: usize, password: usize) -> [u8; 16] {
+    policy().keys.credential(text(name).as_bytes(), text(password).as_bytes()).digest.0
 }
 
 fn text(number: usize) -> String {

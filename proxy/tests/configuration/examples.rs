@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use bindproxy::config::{self, Config, Drain, Limits};
+use bindproxy::config::{self, Config, Drain, Limits, Peers};
+use tempfile::TempDir;
 
 use crate::folder::Folder;
 
@@ -53,6 +55,88 @@ fn the_examples_show_the_preset_of_their_directory() {
     ] {
         let text = fs::read_to_string(deploy().join(format!("examples/{name}.yaml"))).unwrap();
         assert_eq!(folder.load(&text).unwrap().config.cache.verdicts.preset, preset, "{name}");
+    }
+}
+
+/// The script of the cluster's example, in `folder`, which has its configurations.
+fn certificates(folder: &Path, arguments: &[&str]) -> String {
+    let script = deploy().join("examples/cluster/certificates.sh");
+    let output = Command::new("bash").arg(script).args(arguments).arg(folder).output().unwrap();
+    String::from_utf8(if output.status.success() { output.stdout } else { output.stderr }).unwrap()
+}
+
+fn cluster() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in MEMBERS {
+        let file = format!("{name}.yaml");
+        fs::copy(deploy().join("examples/cluster").join(&file), folder.path().join(&file)).unwrap();
+    }
+    folder
+}
+
+fn member(folder: &TempDir, name: &str) -> config::Loaded {
+    let loaded = config::load(&folder.path().join(format!("{name}.yaml")));
+    loaded.unwrap_or_else(|problems| panic!("{name}:\n{problems}"))
+}
+
+const MEMBERS: [&str; 3] = ["node-0", "node-1", "node-2"];
+
+#[test]
+fn three_members_on_one_machine_are_accepted_once_the_script_has_run() {
+    let folder = cluster();
+    let problems = config::load(&folder.path().join("node-0.yaml")).unwrap_err();
+    assert!(problems.to_string().contains("cluster.certificateFile: there is no file"), "{problems}");
+    let said = certificates(folder.path(), &[]);
+    assert!(
+        said.contains("made ca.crt") && said.contains("made node-2.crt") && said.contains("made hash.key"),
+        "{said}"
+    );
+    let mut addresses = Vec::new();
+    let mut places = Vec::new();
+    for name in MEMBERS {
+        let loaded = member(&folder, name);
+        assert_eq!(loaded.warnings, [], "{name}");
+        let cluster = loaded.config.cluster.unwrap();
+        assert_eq!(cluster.effective_node_name(), name);
+        let Some(Peers::Static(peers)) = cluster.peers() else { panic!("{name} lists its peers") };
+        addresses.push(cluster.address.to_string());
+        places.extend([cluster.address, loaded.config.admin.address, loaded.config.listeners[0].address.unwrap()]);
+        assert_eq!(
+            peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [7946, 7947, 7948].map(|port| format!("127.0.0.1:{port}"))
+        );
+    }
+    assert_eq!(addresses, ["127.0.0.1:7946", "127.0.0.1:7947", "127.0.0.1:7948"]);
+    places.sort();
+    places.dedup();
+    assert_eq!(places.len(), 9, "each has addresses of its own");
+    assert_eq!(certificates(folder.path(), &[]), "", "what is there stays");
+}
+
+#[test]
+fn the_authority_is_rotated_step_by_step() {
+    let folder = cluster();
+    certificates(folder.path(), &[]);
+    let file = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let (old_authority, old_key) = (file("ca.crt"), file("hash.key"));
+    certificates(folder.path(), &["--rotate-ca"]);
+    assert_eq!(file("ca.crt").matches("BEGIN CERTIFICATE").count(), 2);
+    assert!(file("ca.crt").contains(&old_authority));
+    member(&folder, "node-0");
+    let both = file("ca.crt");
+    let refused = certificates(folder.path(), &["--rotate-ca"]);
+    assert!(refused.contains("finish that rotation first"), "{refused}");
+    assert_eq!(file("ca.crt"), both);
+    for name in MEMBERS {
+        fs::remove_file(folder.path().join(format!("{name}.crt"))).unwrap();
+    }
+    certificates(folder.path(), &[]);
+    member(&folder, "node-0");
+    fs::copy(folder.path().join("authority/ca.crt"), folder.path().join("ca.crt")).unwrap();
+    assert_eq!(file("ca.crt").matches("BEGIN CERTIFICATE").count(), 1);
+    assert!(file("ca.crt") != old_authority && file("hash.key") == old_key);
+    for name in MEMBERS {
+        assert_eq!(member(&folder, name).warnings, [], "{name}");
     }
 }
 

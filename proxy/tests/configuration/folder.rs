@@ -6,7 +6,7 @@ use std::path::Path;
 use bindproxy::config::{self, Loaded, Problems};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, SanType,
 };
 use tempfile::TempDir;
 
@@ -46,10 +46,21 @@ impl Folder {
 
     /// As [`Self::certificate`], valid until the first day of `year`.
     pub(crate) fn certificate_until(&self, name: &str, year: i32) {
+        self.certificate_with(name, |params| params.not_after = rcgen::date_time_ymd(year, 1, 1));
+    }
+
+    /// As [`Self::certificate`], for the URI of a cluster instead.
+    pub(crate) fn member(&self, name: &str, uri: &str) {
+        self.certificate_with(name, |params| params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())]);
+    }
+
+    /// As [`Self::certificate`], with a change.
+    pub(crate) fn certificate_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2099, 1, 1);
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.ca).unwrap();
         self.write(&format!("{name}.crt"), certificate.pem() + &self.ca.pem());
@@ -61,6 +72,7 @@ impl Folder {
         let folder = Self::new();
         folder.certificate("server");
         folder.certificate("client");
+        folder.member("member", "bindproxy://mail/corp");
         folder.write("hash.key", HASH_KEY);
         folder.write("previous.key", [7_u8, 8].repeat(16));
         folder.write("admin.token", "0123456789abcdef0123456789abcdef\n");
@@ -127,4 +139,6 @@ limits: {maxConnections: 10000, maxConnectionsPerClient: 9, maxMessageBytes: 104
 drain: {timeoutSeconds: 25}
 admin: {address: "127.0.0.1:9390", tokenFile: admin.token}
 logging: {level: debug, redactNames: false}
+cluster: {name: mail/corp, address: "10.0.0.7:7946", nodeName: corp-0, discovery: {static: ["10.0.0.7:7946", "corp-1.example:7946"]},
+          certificateFile: member.crt, keyFile: member.key, caFile: ca.crt, coordination: Strict}
 "#;

@@ -2,6 +2,7 @@
 //! accepted, and what comes out of the files that it names.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
 
+mod cluster;
 mod command_line;
 mod examples;
 mod folder;

@@ -727,7 +727,7 @@ upstreams:
 cache: {ttlSeconds: 60, maxTTLSeconds: 30, keyFile: short.key}
 limits: {maxConnections: 0, idleTimeoutSeconds: soon}
 logging: {level: loud}
-cluster: {}
+gossip: {}
 "#,
         &[
             "listeners[0].tls: the listener has no certificate to show; write serverTLS with certificateFile and keyFile, or `tls: Disabled`",
@@ -741,7 +741,7 @@ cluster: {}
             "limits.maxConnections: 0 is too little; write at least 1",
             r#"limits.idleTimeoutSeconds: the text "soon" stands where a whole number belongs; write a whole number from 0 to 4294967295; the field's name says the unit"#,
             r#"logging.level: "loud" is not known here; write one of `error`, `warn`, `info`, `debug`, `trace`"#,
-            "cluster: no such field; remove it, or write one of `admin`, `cache`, `cluster`, `drain`, `limits`, `listeners`, `logging`, `serverTLS`, `upstreamPolicy`, `upstreams`",
+            "gossip: no such field; remove it, or write one of `admin`, `cache`, `cluster`, `drain`, `limits`, `listeners`, `logging`, `serverTLS`, `upstreamPolicy`, `upstreams`",
         ],
     );
 }

@@ -159,7 +159,11 @@ fn the_whole_contract_gives_all_material() {
     assert_eq!(material.previous_hash_key.unwrap().expose()[..2], [7, 8]);
     assert!(material.admin_token.unwrap().matches(b"0123456789abcdef0123456789abcdef"));
     let roles: Vec<&str> = material.certificates.iter().map(|CertificateExpiry { role, .. }| role.as_str()).collect();
-    assert_eq!(roles, ["server", "client-ca", "upstream-ca/dc1", "upstream-client/dc1", "upstream-ca/dc3"]);
+    assert_eq!(
+        roles,
+        ["server", "client-ca", "upstream-ca/dc1", "upstream-client/dc1", "upstream-ca/dc3", "cluster", "cluster-ca"]
+    );
+    assert!(material.cluster.is_some());
     let names: Vec<String> = material
         .files
         .iter()
@@ -167,7 +171,18 @@ fn the_whole_contract_gives_all_material() {
         .collect();
     assert_eq!(
         names,
-        ["server.crt", "server.key", "ca.crt", "client.crt", "client.key", "hash.key", "previous.key", "admin.token"]
+        [
+            "server.crt",
+            "server.key",
+            "ca.crt",
+            "client.crt",
+            "client.key",
+            "hash.key",
+            "previous.key",
+            "admin.token",
+            "member.crt",
+            "member.key"
+        ]
     );
     assert_eq!(config.listeners[3].socket.as_deref(), Some(folder.path().join("run/ldapi").as_path()));
     assert_eq!(config.upstreams[3].socket.as_deref(), Some(std::path::Path::new("/run/slapd/ldapi")));

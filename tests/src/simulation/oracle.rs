@@ -44,17 +44,27 @@ struct Belief {
 #[derive(Clone, Debug, Default)]
 struct Name {
     last_good: Option<u32>,
+    /// Attempts that began up to here are outdated.
     purged: Option<Tick>,
-    others_purged: Option<Tick>,
+    /// Up to here all are but those with the last good password, which failed then.
+    others_purged: Option<(Tick, u32)>,
+    /// The last two passwords that were right, and when; the later one first.
+    right: Vec<(u32, Tick)>,
     /// When the pod saw the last change of its password pass through.
     changed_through: Option<Tick>,
+}
+
+impl Name {
+    fn is_purged(&self, password: u32, started: Tick) -> bool {
+        self.purged.is_some_and(|purged| started <= purged)
+            || self.others_purged.is_some_and(|(purged, except)| started <= purged && password != except)
+    }
 }
 
 pub(super) struct Oracle {
     lives: Lives,
     beliefs: HashMap<Pair, Belief>,
     names: Vec<Name>,
-    succeeded: HashMap<Pair, Tick>,
     in_flight: HashMap<u64, Attempt>,
     /// How often the directory refused, for each pair.
     refused: HashMap<Pair, u64>,
@@ -69,7 +79,6 @@ impl Oracle {
             lives,
             beliefs: HashMap::new(),
             names: vec![Name::default(); names],
-            succeeded: HashMap::new(),
             in_flight: HashMap::new(),
             refused: HashMap::new(),
             disturbed_names: vec![false; names],
@@ -99,10 +108,9 @@ impl Oracle {
 
     /// The attempt whose verdict an identical one may wait for.
     pub(super) fn joinable(&self, pair: Pair) -> Option<Attempt> {
-        let purged = self.names[pair.0].purged;
-        let fresh = |attempt: &&Attempt| {
-            attempt.shared && attempt.pair == pair && purged.is_none_or(|purged| purged < attempt.started)
-        };
+        let name = &self.names[pair.0];
+        let fresh =
+            |attempt: &&Attempt| attempt.shared && attempt.pair == pair && !name.is_purged(pair.1, attempt.started);
         self.in_flight.values().find(fresh).copied()
     }
 
@@ -154,7 +162,7 @@ impl Oracle {
     /// Returns whether a last good password's failure purged the others.
     pub(super) fn settled(&mut self, id: u64, class: Class, now: Tick) -> bool {
         let Some(Attempt { pair, started, .. }) = self.in_flight.remove(&id) else { return false };
-        let purged = self.names[pair.0].purged.is_some_and(|purged| started <= purged);
+        let purged = self.names[pair.0].is_purged(pair.1, started);
         match class {
             Class::NotAboutPassword => {
                 self.disturbed.insert(pair, ());
@@ -165,16 +173,19 @@ impl Oracle {
                 false
             }
             Class::Success => {
+                let forgives = self.remembered(pair, now).is_some();
                 self.beliefs.remove(&pair);
                 self.disturbed.insert(pair, ());
                 if !purged {
-                    self.succeeded.insert(pair, now);
-                    self.names[pair.0].last_good = Some(pair.1);
+                    self.was_right(pair, forgives, now);
                 }
                 false
             }
             Class::WrongPassword | Class::WrongPasswordShort => {
-                if purged || self.succeeded.get(&pair).is_some_and(|&at| started <= at) || self.refuses(pair, now) {
+                let right = &self.names[pair.0].right;
+                let since_right = right.iter().any(|&(password, at)| password == pair.1 && started <= at);
+                let overtaken = self.remembered(pair, now).is_some_and(|belief| started <= belief.started);
+                if purged || since_right || overtaken || self.refuses(pair, now) {
                     return false;
                 }
                 self.failed(pair, started, class == Class::WrongPasswordShort, now)
@@ -183,8 +194,8 @@ impl Oracle {
     }
 
     fn failed(&mut self, pair: Pair, started: Tick, short: bool, now: Tick) -> bool {
-        let Lives { ttl, max_ttl, first_ttl } = self.lives;
-        let remembered = self.beliefs.get(&pair).filter(|belief| now < belief.refuse_until.after(max_ttl));
+        let Lives { ttl, max_ttl: _, first_ttl } = self.lives;
+        let remembered = self.remembered(pair, now);
         let was_good = self.names[pair.0].last_good == Some(pair.1);
         let failures = match remembered {
             _ if was_good => 0,
@@ -198,18 +209,53 @@ impl Oracle {
             return false;
         }
         name.last_good = None;
-        if name.others_purged.is_some_and(|at| now < at.after(ttl)) {
+        if name.others_purged.is_some_and(|(at, _)| now < at.after(ttl)) {
             return false;
         }
-        name.others_purged = Some(now);
-        name.purged = Some(now);
+        let earlier = name.others_purged.replace((started, pair.1));
+        if let Some((at, _)) = earlier.filter(|&(_, except)| except != pair.1) {
+            // Only one exception is remembered.
+            self.purge_until(pair.0, at);
+        }
         self.disturbed_names[pair.0] = true;
         for ((_, _), belief) in
             self.beliefs.iter_mut().filter(|((name, password), _)| *name == pair.0 && *password != pair.1)
         {
-            belief.refuse_until = belief.refuse_until.min(now);
+            // What began after the attempt that failed was asked after the change.
+            if belief.started <= started {
+                belief.refuse_until = belief.refuse_until.min(started);
+            }
         }
         true
+    }
+
+    fn remembered(&self, pair: Pair, now: Tick) -> Option<&Belief> {
+        self.beliefs.get(&pair).filter(|belief| now < belief.refuse_until.after(self.lives.max_ttl))
+    }
+
+    fn was_right(&mut self, pair: Pair, forgives: bool, now: Tick) {
+        let name = &mut self.names[pair.0];
+        let is_third = name.right.len() == 2 && name.right.iter().all(|&(password, _)| password != pair.1);
+        if let (true, Some(&(_, earlier))) = (is_third, name.right.last()) {
+            let purged = name.purged.is_some_and(|purged| earlier <= purged);
+            if !forgives && now < earlier.after(self.lives.ttl) && !purged {
+                // More than two right passwords in use at once.
+                return;
+            }
+            self.purge_until(pair.0, earlier);
+        }
+        let name = &mut self.names[pair.0];
+        name.right.retain(|&(password, _)| password != pair.1);
+        name.right.insert(0, (pair.1, now));
+        name.right.truncate(2);
+        name.last_good = Some(pair.1);
+    }
+
+    fn purge_until(&mut self, name: usize, until: Tick) {
+        self.beliefs.retain(|pair, belief| pair.0 != name || belief.started > until);
+        let purged = &mut self.names[name].purged;
+        *purged = Some(purged.map_or(until, |purged| purged.max(until)));
+        self.disturbed_names[name] = true;
     }
 
     /// A change passed through.

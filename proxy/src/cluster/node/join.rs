@@ -92,7 +92,7 @@ impl Node {
     fn join<W: Waiting>(&mut self, step: &mut Step<'_, W>, complete: bool) {
         self.standing = Standing::Joined;
         self.tell_standing(step);
-        step.effects.push(Effect::Joined { complete });
+        step.effects.extend([Effect::Joined { complete }, Effect::MembersChanged]);
         if !complete {
             self.sync_with_everybody();
         }

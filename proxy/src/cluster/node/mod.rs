@@ -161,6 +161,12 @@ impl Node {
         self.members.iter()
     }
 
+    /// Who this node is.
+    #[must_use]
+    pub fn settings(&self) -> &NodeSettings {
+        &self.settings
+    }
+
     /// How far this node is.
     #[must_use]
     pub fn standing(&self) -> Standing {

@@ -30,10 +30,14 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     }
 }
 
+/// What a URI in a certificate has room for (RFC 5280 section 4.2.1.6: an IA5String), without spaces.
+pub(in crate::config) fn is_cluster_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(|c| c.is_ascii_graphic())
+}
+
 fn names(cluster: &Cluster, report: &mut Report) {
     let name = &cluster.name;
-    // What a URI in a certificate has room for (RFC 5280 section 4.2.1.6: an IA5String without spaces).
-    if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(|c| c.is_ascii_graphic()) {
+    if !is_cluster_name(name) {
         report.problem(
             "cluster.name",
             &[],

@@ -8,6 +8,7 @@ mod listeners;
 mod upstreams;
 mod verdicts;
 
+pub(super) use cluster::is_cluster_name;
 pub(super) use upstreams::is_host;
 
 use super::problem::Report;

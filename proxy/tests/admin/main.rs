@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
 #![allow(clippy::disallowed_methods, reason = "limits are measured in real time, over real connections")]
 
+use std::future::ready;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use bindproxy::admin::api::{
     AdminApi, BindCounts, CacheReport, ExplainedEntry, Explanation, FlushReport, FlushRequest, ListenerReport,
-    Offender, StatusReport, UpstreamReport,
+    Offender, Offenders, StatusReport, UnknownShortHash, UpstreamReport,
 };
 use bindproxy::admin::client::{ClientOptions, Verb, run_verb};
+use bindproxy::admin::cluster::Awaited;
 use bindproxy::admin::{AdminState, SharedToken, listen, serve};
 use bindproxy::cli::{Outcome, Output};
 use bindproxy::clock::{Clock, Tick};
@@ -24,6 +26,8 @@ use bindproxy::status::{Heartbeat, Status};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+
+mod cluster;
 
 /// Stands for the bind guard: knows one offender and one name.
 struct Guard {
@@ -53,22 +57,27 @@ impl AdminApi for Guard {
                 last_error: Some("connection refused".into()),
             }],
             binds: BindCounts::of(&self.metrics),
+            cluster: None,
         }
     }
 
-    fn offenders(&self, limit: usize) -> Vec<Offender> {
+    fn offenders(&self, limit: usize) -> Awaited<'_, Offenders> {
         let offender = |number: usize| Offender {
             name: "~1a2b3c4d".to_owned(),
+            short_hash: "~1a2b3c4d".to_owned(),
             source: format!("10.0.0.{number}"),
             listener: "ldap".to_owned(),
             suppressed: 1000 - number as u64,
+            overcount: 0,
             first_seen_seconds_ago: 7500,
             last_seen_seconds_ago: 4,
+            nodes: vec!["corp-0".to_owned()],
         };
-        (0..limit.min(50)).map(offender).collect()
+        let offenders = (0..limit.min(50)).map(offender).collect();
+        Box::pin(ready(Offenders { offenders, ..Offenders::default() }))
     }
 
-    fn explain(&self, name: &str) -> Option<Explanation> {
+    fn explain(&self, name: String) -> Awaited<'_, Result<Explanation, UnknownShortHash>> {
         let entry = ExplainedEntry {
             age_seconds: 60,
             remaining_seconds: 840,
@@ -78,20 +87,26 @@ impl AdminApi for Guard {
             diagnostic: String::new(),
             would_answer: true,
         };
-        (name == NAME || name == "~1a2b3c4d").then(|| Explanation {
-            name: name.to_owned(),
+        let known = (name == NAME || name == "~1a2b3c4d").then(|| Explanation {
+            name,
             short_hash: "~1a2b3c4d".to_owned(),
             known_good: true,
             in_flight: false,
             entries: vec![entry],
             next: "a password that is not among these is asked upstream".to_owned(),
-        })
+            truncated: false,
+            nodes: Vec::new(),
+            answered: vec!["corp-0".to_owned()],
+            missing: Vec::new(),
+        });
+        Box::pin(ready(known.ok_or_else(UnknownShortHash::default)))
     }
 
-    fn flush(&self, request: FlushRequest) -> FlushReport {
+    fn flush(&self, request: FlushRequest) -> Awaited<'_, FlushReport> {
         self.flushed.lock().push(request);
         let unreachable = self.unreachable.lock().clone();
-        FlushReport { acknowledged: vec!["corp-0".to_owned()], unreachable, removed: 5 }
+        let acknowledged = vec!["corp-0".to_owned()];
+        Box::pin(ready(FlushReport { acknowledged, unreachable, removed: 5, lasting: true }))
     }
 
     fn before_scrape(&self) {
@@ -112,6 +127,11 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::serving(None)
+    }
+
+    /// With another API than the stand-in.
+    fn serving(other: Option<Arc<dyn AdminApi>>) -> Self {
         let clock = Clock::start();
         let metrics = Arc::new(Metrics::new(&["ldap".to_owned()], &["dc1".to_owned()]));
         let status = Arc::new(Status::new(clock.now()));
@@ -119,7 +139,8 @@ impl Server {
         let guard =
             Arc::new(Guard { metrics: metrics.clone(), flushed: Mutex::default(), unreachable: Mutex::default() });
         let token = SharedToken::new(ArcSwapOption::empty());
-        let state = AdminState { status: status.clone(), metrics, api: guard.clone(), token: token.clone(), clock };
+        let api = other.unwrap_or_else(|| guard.clone());
+        let state = AdminState { status: status.clone(), metrics, api, token: token.clone(), clock };
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -267,7 +288,8 @@ fn the_api_answers_in_camel_case() {
     let explained = server.get("/api/v1/explain?name=~1a2b3c4d").json();
     assert_eq!(explained["entries"][0]["remainingSeconds"], 840);
     let flushed = server.flush(r#"{"name": "cn=x"}"#).json();
-    assert_eq!(flushed, json!({"acknowledged": ["corp-0"], "unreachable": [], "removed": 5}));
+    assert_eq!(flushed, json!({"acknowledged": ["corp-0"], "unreachable": [], "removed": 5, "lasting": true}));
+    assert!(status.get("cluster").is_none());
     assert_eq!(server.flush(r#"{"all": true}"#).status, 200);
     assert_eq!(*server.guard.flushed.lock(), [FlushRequest::Name("cn=x".to_owned()), FlushRequest::All]);
 }
@@ -534,6 +556,7 @@ fn a_flush_that_did_not_reach_everybody_is_a_fault() {
     let (outcome, shown) = run(Verb::FlushAll, &server.options()).expect("answered");
     assert_eq!(outcome, Outcome::Fault);
     assert!(shown.contains("unreachable   corp-2"), "{shown}");
+    assert!(shown.contains("Not flushed yet: corp-2."), "{shown}");
 }
 
 #[test]
