@@ -90,9 +90,17 @@ fn loss_in_one_direction(lab: &Lab) {
             assert_eq!(code, 0);
             assert!(took < BOUNDED, "{took:?} for a right password");
         }
+        // Connections need both directions, so after a while everybody knows.
+        wait::until_true("the pod to see itself alone", NOTICED, || lab.pod(0).peers("alive") == 0.0);
+        for pod in lab.some(&OTHERS) {
+            wait::until_true("the others to see themselves alone", NOTICED, || pod.peers("alive") == 3.0);
+        }
+        let (code, took) = login(lab.pod(0), &slapd().add_user(&format!("one-way-late-{case}"), "right"), "stale");
+        assert_eq!(code, 49);
+        assert!(took < BOUNDED, "{took:?} after it was noticed");
         lab.network().heal();
         let watch = Stopwatch::start();
-        lab.wait_until_equal(before + 6.0, CONVERGED);
+        lab.wait_until_equal(before + 7.0, CONVERGED);
         lab.wait_until_whole(CONVERGED);
         watch.report("converged after the loss of one direction");
     }
