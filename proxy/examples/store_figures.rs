@@ -45,6 +45,7 @@ fn main() -> Result<()> {
     println!("  decide, hit           {:>8.0} ns (a thousand names)", each(hot));
     let missed = timed(|| (0..ENTRIES).for_each(|number| settle_fault(&guard, &made_up(ENTRIES + number))));
     println!("  decide, miss          {:>8.0} ns (with the lease taken and given back)", each(missed));
+    exchange(&guard, policy(keys.clone()))?;
     let mut longest = Duration::ZERO;
     for second in 0..8 {
         let at = START.after(Duration::from_secs(900 + second));
@@ -82,6 +83,45 @@ fn main() -> Result<()> {
     let stats = guard.stats();
     println!("  entries               {} of {}, {} evicted", stats.live + stats.dormant, stats.capacity, stats.evicted);
     Ok(())
+}
+
+/// What the members of a cluster do with a full store.
+fn exchange(guard: &Guard<()>, policy: Policy) -> Result<()> {
+    let now = START.after(Duration::from_secs(1));
+    let mut facts = Vec::new();
+    let exported = timed(|| {
+        let mut cursor = Some(0);
+        while let Some(at) = cursor {
+            let part = guard.export(at, 1000, now);
+            facts.extend(part.facts);
+            cursor = part.next;
+        }
+    });
+    println!("{} facts", facts.len());
+    println!("  export                {:>8.0} ns each", each(exported));
+    let peer: Guard<()> = Guard::new(ROOM, policy);
+    let before = resident()?;
+    let taken = timed(|| facts.iter().for_each(|fact| drop(black_box(peer.merge(fact, now)))));
+    let grown = resident()? - before;
+    println!("  merge, new            {:>8.0} ns each", each(taken));
+    println!("  RSS growth            {:>8.1} MB, {} octets for each", mb(grown), grown / peer.stats().live);
+    let known = timed(|| facts.iter().for_each(|fact| drop(black_box(peer.merge(fact, now)))));
+    println!("  merge, known          {:>8.0} ns each", each(known));
+    let mut roots = [0, 0];
+    let summed = timed(|| roots = [guard, &peer].map(|guard| guard.tree(now, now).root()));
+    println!(
+        "  tree                  {:>8.1} ms for each of two, roots equal: {}",
+        ms(summed) / 2.0,
+        roots[0] == roots[1]
+    );
+    let mut found = 0;
+    let leaves = timed(|| found = peer.on_leaves(&[1, 2, 3, 4], now, now).len());
+    println!("  on_leaves             {:>8.1} ms for {found} facts of four leaves", ms(leaves));
+    Ok(())
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 fn hashing(keys: &Keys) {

@@ -3,6 +3,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::cluster::dial_plan::MOST_ADDRESSES;
 use crate::config::Config;
 
 /// Descriptors that are no connection: sockets that listen, event loops, files that are read.
@@ -31,7 +32,9 @@ pub fn raise_limit(config: &Config) {
 
 fn needed(config: &Config) -> u64 {
     let upstream = u64::from(config.upstream_policy.max_connections) * config.upstreams.len() as u64;
-    u64::from(config.limits.max_connections) + upstream + OTHERS
+    // A member of a cluster has two connections with each other one.
+    let members = if config.cluster.is_some() { 2 * MOST_ADDRESSES as u64 } else { 0 };
+    u64::from(config.limits.max_connections) + upstream + members + OTHERS
 }
 
 #[cfg(test)]

@@ -49,12 +49,15 @@ impl HeldLease {
         }
     }
 
-    /// Another member made the attempt: lets go those who wait for it here.
+    /// Another member made the attempt: lets go those who wait for it here, and at the owner.
     pub fn conclude(mut self, conclusion: Conclusion) {
         if let Some(lease) = self.lease.take() {
             let now = self.shared.cluster_clock.now();
-            let settled = self.shared.guard.conclude(lease, conclusion, now);
+            let settled = self.shared.guard.conclude(lease, conclusion.clone(), now);
             follow(&self.shared, settled);
+        }
+        if let Some(report) = self.report.take() {
+            report.conclude(conclusion);
         }
     }
 }

@@ -206,15 +206,70 @@ fn refuse_restart_only(present: &Config, next: &Config) -> Result<(), ReloadErro
 
 /// The rest of the block, certificates and `coordination`, is taken over while members talk.
 fn refuse_another_membership(present: &Cluster, next: &Cluster) -> Result<(), ReloadError> {
+    let Cluster { name, address, node_name, discovery, certificate_file: _, key_file: _, ca_file: _, coordination: _ } =
+        next;
     for (what, same) in [
-        ("cluster.name", present.name == next.name),
-        ("cluster.address", present.address == next.address),
-        ("cluster.nodeName", present.node_name == next.node_name),
-        ("cluster.discovery", present.discovery == next.discovery),
+        ("cluster.name", present.name == *name),
+        ("cluster.address", present.address == *address),
+        ("cluster.nodeName", present.node_name == *node_name),
+        ("cluster.discovery", present.discovery == *discovery),
     ] {
         if !same {
             return Err(ReloadError::NeedsRestart(what));
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn config(cluster: Option<Value>) -> Config {
+        let mut value = json!({
+            "listeners": [{"name": "a", "address": "127.0.0.1:3389"}],
+            "upstreams": [{"name": "b", "host": "localhost"}],
+        });
+        if let Some(cluster) = cluster {
+            value["cluster"] = cluster;
+        }
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn block() -> Value {
+        json!({
+            "name": "mail/corp", "address": "127.0.0.1:7946", "discovery": {"static": ["127.0.0.1:7946"]},
+            "certificateFile": "c.crt", "keyFile": "c.key", "caFile": "ca.crt",
+        })
+    }
+
+    fn refusal(present: Option<Value>, next: Option<Value>) -> Option<String> {
+        refuse_restart_only(&config(present), &config(next)).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn who_a_member_is_needs_a_restart() {
+        for (field, value, expected) in [
+            ("name", json!("mail/other"), Some("cluster.name changed: that needs a restart")),
+            ("address", json!("127.0.0.1:7947"), Some("cluster.address changed: that needs a restart")),
+            ("nodeName", json!("corp-0"), Some("cluster.nodeName changed: that needs a restart")),
+            ("discovery", json!({"dns": "peers"}), Some("cluster.discovery changed: that needs a restart")),
+            // What is renewed while members talk.
+            ("certificateFile", json!("d.crt"), None),
+            ("keyFile", json!("d.key"), None),
+            ("caFile", json!("both.crt"), None),
+            ("coordination", json!("Strict"), None),
+        ] {
+            let mut next = block();
+            next[field] = value;
+            assert_eq!(refusal(Some(block()), Some(next)).as_deref(), expected, "{field}");
+        }
+        assert_eq!(refusal(Some(block()), Some(block())), None);
+        assert_eq!(refusal(None, None), None);
+        let presence = Some("whether there is a cluster changed: that needs a restart");
+        assert_eq!(refusal(None, Some(block())).as_deref(), presence);
+        assert_eq!(refusal(Some(block()), None).as_deref(), presence);
+    }
 }

@@ -50,12 +50,17 @@ pub fn run(path: &Path, workers: Option<usize>, log: Option<LogHandle>) -> Resul
     for listener in loaded.config.listeners.iter().filter(|listener| listener.socket.is_some()) {
         tracing::info!(listener = %listener.name, socket = ?listener.socket, "listening");
     }
+    let ready = if loaded.config.cluster.is_some() {
+        "bindproxy runs; its listeners open when it has joined its cluster"
+    } else {
+        "bindproxy is ready"
+    };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         workers,
         admin = %server.admin_address(),
         config = %loaded.hash,
-        "bindproxy is ready"
+        "{ready}"
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let name = runtime.block_on(wait_for_stop(&server))?;

@@ -150,7 +150,12 @@ impl Server {
             // The control thread opens them when the process has joined.
             Some(opening)
         } else {
-            open_listeners(&shared, opening)?;
+            if let Err(error) = open_listeners(&shared, opening) {
+                for core in shared.cores.get().into_iter().flatten() {
+                    let _ = core.inbox.send(CoreMessage::Stop);
+                }
+                return Err(error.into());
+            }
             None
         };
         threads.push(start_control(&shared, &settings, &reloader, admin_socket, shown, opening, stopped)?);

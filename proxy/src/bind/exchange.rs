@@ -2,6 +2,8 @@
 //!
 //! Nothing here holds a shard's lock for more than a slice of it.
 
+use std::sync::Arc;
+
 use crate::clock::Tick;
 
 use super::effect::{Effect, PurgeCause};
@@ -12,6 +14,7 @@ use super::guard::{Guard, Settled};
 use super::key::{Credential, Digest, NameKey};
 use super::life::Past;
 use super::tree::{self, Selection, Tree};
+use super::verdict::Verdict;
 
 /// Slots looked at by one hold of a shard's lock: some ten microseconds.
 const SLICE: u32 = 512;
@@ -98,6 +101,15 @@ impl<W> Guard<W> {
             Conclusion::Fault => shard.fault(&lease, now),
         };
         Settled { class: None, released, effects: Vec::new() }
+    }
+
+    /// What an attempt that waited for another member before it was sent is to be answered with now: its
+    /// failure may have been heard of meanwhile.
+    #[must_use]
+    pub fn heard_of(&self, credential: &Credential, now: Tick) -> Option<Arc<Verdict>> {
+        let Credential { name, digest, previous } = *credential;
+        let heard = |(name, digest)| self.shard(&name).entries.peek(&name, &digest, now);
+        heard((name, digest)).or_else(|| previous.and_then(heard))
     }
 
     /// Whether this is the last good password of its name.

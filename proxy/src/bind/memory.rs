@@ -13,6 +13,10 @@ use super::key::{Digest, NameKey};
 use super::life::Past;
 use super::slab::Slab;
 
+/// A failure that something forgives may have been asked about just before and recorded a request's timeout
+/// later, and lives for at most `maxTTL` from then on. As long, and for some time to tell it, what forgives it
+/// must be remembered.
+pub(super) const REMEMBERED_LONGER: Duration = Duration::from_secs(60);
 /// Slots that the clock hand looks at to find the name that was heard of longest ago.
 const PROBES: u32 = 16;
 
@@ -251,7 +255,7 @@ impl Memory {
         raise(&mut self.flushed_all);
     }
 
-    /// Looks at the next `slots` slots and frees those whose facts are all older than `max_ttl`,
+    /// Looks at the next `slots` slots and frees those whose facts are all older than any failure that they forgive,
     /// and those for which a lowered quota leaves no room.
     pub(super) fn sweep(&mut self, slots: usize, max_ttl: Duration, now: Tick) {
         for _ in 0..slots.min(self.slab.slots() as usize) {
@@ -261,7 +265,7 @@ impl Memory {
             let slot = self.broom;
             self.broom += 1;
             let Some(known) = self.slab.get(slot) else { continue };
-            if known.last_good().is_none() && !known.touched().within(max_ttl, now) {
+            if known.last_good().is_none() && !known.touched().within(max_ttl + REMEMBERED_LONGER, now) {
                 self.free(slot);
             } else if self.slab.len() > self.quota {
                 self.evict();

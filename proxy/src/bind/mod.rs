@@ -5,7 +5,9 @@
 //! What a verdict means stands in [`rules`], how names and passwords become keys in [`key`] and
 //! [`name`], how long an entry lives in `life`, what is stored in `entries` (failed binds) and
 //! `memory` (what is remembered of a name besides), who makes room in `eviction`, attempts that
-//! are under way in `flight`, and every step over them in `shard`.
+//! are under way in `flight`, and every step over them in `shard`. What members of a cluster tell each
+//! other are [`fact`]s: how they merge stands in `join`, how a guard takes and gives them in
+//! `exchange`, and the sums by which two members find what they do not share in `tree`.
 
 mod effect;
 mod entries;

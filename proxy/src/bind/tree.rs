@@ -8,6 +8,7 @@ use crate::clock::Tick;
 use super::fact::{NameFacts, Stamp};
 use super::key::{Digest, NameKey};
 use super::life::Past;
+use super::memory::REMEMBERED_LONGER;
 
 const BRANCHES: usize = 256;
 const LEAVES: usize = BRANCHES * 256;
@@ -85,7 +86,7 @@ impl Selection {
     pub(super) fn has_name(&self, facts: &NameFacts) -> bool {
         let touched = facts.touched();
         touched.tick().is_some_and(|tick| tick <= self.cut)
-            && touched.within(self.max_ttl.saturating_sub(FORGOTTEN_SOON), self.now)
+            && touched.within((self.max_ttl + REMEMBERED_LONGER).saturating_sub(FORGOTTEN_SOON), self.now)
     }
 }
 

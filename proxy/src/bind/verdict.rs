@@ -290,6 +290,40 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_verdict_that_came_from_elsewhere_is_the_same_or_none() {
+        let (policy, other) = (control(oid::PASSWORD_POLICY, &[0x30, 3, 0x81, 1, 1]), control(b"1.2.3", b"x"));
+        let netscape = control(NETSCAPE_PASSWORD_EXPIRED, b"0");
+        for controls in
+            [&[][..], std::slice::from_ref(&policy), &[policy.clone(), other.clone()], &[netscape, policy.clone()]]
+        {
+            let verdict = verdict_with(49, b"no", controls);
+            let read = Verdict::from_octets(verdict.octets()).unwrap();
+            assert_eq!(read, verdict);
+            assert_eq!(read.password_policy_error(), verdict.password_policy_error());
+            for end in 0..verdict.len() {
+                // An answer without its controls is an answer, too.
+                if let Ok(shorter) = Verdict::from_octets(&verdict.octets()[..end]) {
+                    assert_eq!(shorter.octets(), &verdict.octets()[..end]);
+                }
+            }
+        }
+        let operation = verdict(49, b"no").octets().to_vec();
+        let disordered = [&operation[..], &policy, &other].concat();
+        assert_eq!(Verdict::from_octets(&disordered), Err(VerdictError::NotCanonical));
+        let with_rest = [&operation[..], &[0x02, 1, 5]].concat();
+        assert!(matches!(Verdict::from_octets(&with_rest), Err(VerdictError::Element(_))));
+        for code in [SUCCESS, SASL_BIND_IN_PROGRESS] {
+            let verdict = verdict(code as u8, b"");
+            assert!(!verdict.travels());
+            assert_eq!(Verdict::from_octets(verdict.octets()), Err(VerdictError::NoRefusal));
+        }
+        let long = verdict(49, &[b'x'; MAX_OCTETS]);
+        assert!(!long.travels());
+        assert_eq!(Verdict::from_octets(long.octets()), Err(VerdictError::TooLong));
+        assert!(verdict(49, &[b'x'; MAX_OCTETS - 20]).travels());
+    }
+
+    #[test]
     fn policy_errors_as_the_directories_write_them() {
         let error =
             |value: &[u8]| verdict_with(49, b"", &[control(oid::PASSWORD_POLICY, value)]).password_policy_error();

@@ -152,6 +152,17 @@ impl DialPlan {
         }
     }
 
+    /// A member shows up that no connection leads to: whatever did not answer before is dialled now.
+    pub fn hurry(&mut self, now: Tick) {
+        for place in self.places.values_mut() {
+            if let State::Waiting(at) = place.state
+                && matches!(place.failure, None | Some(Failure::Unreachable))
+            {
+                place.state = State::Waiting(at.min(now));
+            }
+        }
+    }
+
     /// How many other members there should be: the listed addresses but those that are known to
     /// lead to none.
     #[must_use]
@@ -236,6 +247,18 @@ mod tests {
         plan.lost(address(1), Tick(5), &mut random());
         assert!(plan.next_due().unwrap() <= Tick(105));
         assert_eq!((plan.due(Tick(200)).len(), plan.others()), (2, 2));
+    }
+
+    #[test]
+    fn a_member_that_shows_up_ends_the_wait_for_those_that_did_not_answer() {
+        let mut plan = DialPlan::default();
+        plan.learn(&found([1, 2]), Tick(0));
+        plan.due(Tick(0));
+        plan.failed(address(1), Failure::Unreachable, Tick(0), &mut random());
+        plan.failed(address(2), Failure::Stranger, Tick(0), &mut random());
+        assert!(plan.due(Tick(1)).is_empty());
+        plan.hurry(Tick(1));
+        assert_eq!(plan.due(Tick(1)), [address(1)]);
     }
 
     #[test]

@@ -46,37 +46,40 @@ impl Place {
     }
 }
 
-/// Looks for members and dials them until the task is dropped.
+/// Asks the sources for addresses until the task is dropped.
 pub(super) async fn run(mesh: Rc<Mesh>, places: Vec<Place>) {
     let resolver = Resolver::keeping(LONGEST_KEPT);
     let mut sources = Sources::default();
-    let mut ask_at = mesh.process_now();
     loop {
-        let now = mesh.process_now();
-        if now >= ask_at {
-            sources.ask(&mesh, &resolver, &places).await;
-            let found = sources.addresses();
-            if let Some(found) = found {
-                mesh.discovered(&found);
-            }
-            let interval = INTERVAL.mul_f64(rand::rng().random_range(0.8..1.2));
-            ask_at = mesh.process_now().after(interval);
+        sources.ask(&mesh, &resolver, &places).await;
+        if let Some(found) = sources.addresses() {
+            mesh.discovered(&found);
         }
+        let interval = INTERVAL.mul_f64(rand::rng().random_range(0.8..1.2));
+        // A connection that is lost may tell of a member that is elsewhere now, and one that is accepted of
+        // a new member. A hundred of them together are one reason to ask.
+        if tokio::time::timeout(interval, mesh.ask_again.notified()).await.is_ok() {
+            tokio::time::sleep(SHORTEST_INTERVAL).await;
+        }
+    }
+}
+
+/// Dials whatever address is due until the task is dropped.
+pub(super) async fn dial_when_due(mesh: Rc<Mesh>) {
+    loop {
         let due = mesh.plan.borrow_mut().due(mesh.process_now());
         for address in due {
             let mesh = mesh.clone();
             tokio::task::spawn_local(async move { dial(&mesh, address).await });
         }
-        let next_dial = mesh.plan.borrow().next_due();
-        let next = next_dial.map_or(ask_at, |dial| dial.min(ask_at));
-        tokio::select! {
-            () = tokio::time::sleep(mesh.process_now().until(next)) => {}
-            () = mesh.look_again.notified() => {
-                if mesh.lost_one.take() {
-                    // At once, but a hundred connections that are lost together are one reason.
-                    ask_at = ask_at.min(mesh.process_now().after(SHORTEST_INTERVAL));
-                }
+        let next = mesh.plan.borrow().next_due();
+        match next {
+            Some(next) => {
+                let wait = mesh.process_now().until(next);
+                // Whether the time has come or something has changed, the plan knows.
+                let _ = tokio::time::timeout(wait, mesh.plan_changed.notified()).await;
             }
+            None => mesh.plan_changed.notified().await,
         }
     }
 }
@@ -151,7 +154,7 @@ async fn dial(mesh: &Rc<Mesh>, address: SocketAddr) {
             mesh.plan.borrow_mut().linked(address);
             mesh.link(Direction::Dialled, address, greeted).await;
             mesh.plan.borrow_mut().lost(address, mesh.process_now(), &mut rand::rng());
-            mesh.lost_one.set(true);
+            mesh.ask_again.notify_one();
         }
         Err(error) => {
             let failure = error.failure();
@@ -172,5 +175,5 @@ async fn dial(mesh: &Rc<Mesh>, address: SocketAddr) {
     }
     // Whether there are fewer others than there seemed to be is known now.
     mesh.count_others();
-    mesh.look_again.notify_one();
+    mesh.plan_changed.notify_one();
 }

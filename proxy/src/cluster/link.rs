@@ -87,7 +87,7 @@ impl Link {
         if matches!(message, Message::Ping { .. }) && self.unanswered.get().is_none() {
             self.unanswered.set(Some(now));
         }
-        self.outbox.push(frame, matches!(message, Message::Facts { .. }))
+        self.outbox.push(frame, message.may_be_dropped())
     }
 
     /// Closes it when what waits is written, or after a moment.

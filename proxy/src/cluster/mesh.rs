@@ -101,10 +101,10 @@ pub(super) struct Mesh {
     looked: Cell<bool>,
     /// The addresses that are dialled.
     pub(super) plan: RefCell<DialPlan>,
-    /// Something changed for whoever dials.
-    pub(super) look_again: Notify,
-    /// A connection was lost, so the sources of addresses are to be asked.
-    pub(super) lost_one: Cell<bool>,
+    /// Another address may be due, or an earlier one.
+    pub(super) plan_changed: Notify,
+    /// A member came or went, so the sources of addresses are to be asked.
+    pub(super) ask_again: Notify,
     /// Greetings of others that are under way.
     pub(super) greetings: Cell<usize>,
 }
@@ -132,12 +132,13 @@ async fn run(start: Start, handle: Arc<ClusterHandle>, mut inputs: mpsc::Unbound
         others: Cell::new(None),
         looked: Cell::new(false),
         plan: RefCell::default(),
-        look_again: Notify::new(),
-        lost_one: Cell::new(false),
+        plan_changed: Notify::new(),
+        ask_again: Notify::new(),
         greetings: Cell::new(0),
     });
     tokio::task::spawn_local(accept::run(mesh.clone(), listener));
     tokio::task::spawn_local(discovery::run(mesh.clone(), places));
+    tokio::task::spawn_local(discovery::dial_when_due(mesh.clone()));
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut told, mut heard) = (Vec::with_capacity(BATCH), Vec::with_capacity(EVENTS));
@@ -223,6 +224,9 @@ impl Mesh {
         }
         metrics.ignored.set(ignored);
         self.looked.set(true);
+        if learned.changed {
+            self.plan_changed.notify_one();
+        }
         self.count_others();
     }
 
@@ -256,6 +260,12 @@ impl Mesh {
         });
         gauge.inc();
         tracing::debug!(member = %link.name, %address, ?direction, "a connection with a member is up");
+        if direction == Direction::Accepted && !self.is_linked(link.node, Direction::Dialled) {
+            // It knows us, so it can be found: facts go only over connections that are dialled.
+            self.plan.borrow_mut().hurry(self.process_now());
+            self.plan_changed.notify_one();
+            self.ask_again.notify_one();
+        }
         // The node hears of the connection before anything that comes on it: both take one channel.
         let end = match self.report(Event::Linked { link: id, direction, hello }).await {
             Ok(()) => link::serve(self, &link, stream, unread).await,

@@ -286,3 +286,15 @@ pub enum Message {
     /// A kind that this version does not know and that may be skipped.
     Unknown(u8),
 }
+
+impl Message {
+    /// Whether a queue that is full may drop it: failures, which comparing brings later. What forgives them is
+    /// not: a barrier says that it has arrived.
+    #[must_use]
+    pub fn may_be_dropped(&self) -> bool {
+        match self {
+            Self::Facts { sent: _, facts } => facts.iter().all(|fact| matches!(fact, Fact::Failure(_))),
+            _ => false,
+        }
+    }
+}

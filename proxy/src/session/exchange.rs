@@ -117,8 +117,17 @@ impl Session {
             // An owner that makes it wait is about to answer: nothing of the old identity may linger.
             self.become_anonymous();
             match cluster.ask(&credential, limit).await {
-                Turn::Go(None) => {}
-                Turn::Go(Some(report)) => lease.report_to_owner(report),
+                Turn::Go(report) => {
+                    if let Some(report) = report {
+                        lease.report_to_owner(report);
+                    }
+                    // While it asked, what it asks about may have become known.
+                    if let Some(verdict) = shared.guard.heard_of(&credential, shared.cluster_clock.now()) {
+                        lease.conclude(Conclusion::Verdict(verdict.clone()));
+                        self.answer_coalesced(&request, &peek, &verdict).await;
+                        return Flow::Continue;
+                    }
+                }
                 Turn::Answer(verdict) => {
                     lease.conclude(Conclusion::Verdict(verdict.clone()));
                     self.answer_coalesced(&request, &peek, &verdict).await;

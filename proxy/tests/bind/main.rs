@@ -8,6 +8,7 @@ mod lives;
 mod merging;
 mod model;
 mod names;
+mod peers;
 mod purges;
 mod rotation;
 mod threads;

@@ -118,8 +118,10 @@ pub(super) fn everything(guard: &Guard<u64>, limit: usize, now: Tick) -> Vec<Fac
     all
 }
 
-/// How a failure shows: living ones with their ends, and levels of all.
-fn failures(guard: &Guard<u64>, now: Tick) -> BTreeSet<([u8; 16], [u8; 16], u64, u8, Option<Tick>)> {
+/// How a failure shows: whose, of which password, its stamp, its level, and its end if it lives.
+type Shown = ([u8; 16], [u8; 16], u64, u8, Option<Tick>);
+
+fn failures(guard: &Guard<u64>, now: Tick) -> BTreeSet<Shown> {
     let failure = |fact: Fact| match fact {
         Fact::Failure(FailureFact { name, digest, stamp, expires, level, verdict: _ }) => {
             Some((name.0, digest.0, stamp.bits(), level, Some(expires).filter(|&expires| expires > now)))

@@ -8,6 +8,7 @@
 //! (nobody is told 49 who the directory did not tell so; what is cached is answered while it is
 //! down). The same seed replays the same run.
 
+pub mod cluster;
 mod directory;
 mod oracle;
 mod pod;

@@ -20,7 +20,7 @@ pub(super) struct Lives {
 }
 
 impl Lives {
-    fn of(&self, failures_in_a_row: u32) -> Duration {
+    pub(super) fn of(&self, failures_in_a_row: u32) -> Duration {
         (1..failures_in_a_row).fold(self.ttl, |life, _| (life * 2).min(self.max_ttl)).min(self.max_ttl)
     }
 }

@@ -469,7 +469,7 @@ fn spelling(name: usize, plain: bool) -> String {
     if plain { format!("uid=user{name},dc=example") } else { format!("UID=User{name}, DC=Example") }
 }
 
-fn verdict((code, diagnostic): (u32, &str)) -> Verdict {
+pub(super) fn verdict((code, diagnostic): (u32, &str)) -> Verdict {
     let bytes = build::bind_response(1, code, diagnostic);
     let bytes = if code == 19 { constraint_violation(diagnostic) } else { bytes };
     match frame::peek(&bytes, 1 << 20) {

@@ -93,9 +93,8 @@ impl Node {
         self.standing = Standing::Joined;
         self.tell_standing(step);
         step.effects.extend([Effect::Joined { complete }, Effect::MembersChanged]);
-        if !complete {
-            self.sync_with_everybody();
-        }
+        // What a member learned while it had no connection to this one is in no other member's snapshot.
+        self.sync_with_everybody();
     }
 
     /// Takes in a part of what a member knows.

@@ -3,7 +3,7 @@
 //! The owner uses the guard's own single flight: an attempt of another member is one that leads or waits
 //! there like a session's. What came of it is told by facts; the conclusion only lets the others go.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use crate::bind::{Conclusion, Credential, Decision, Digest, Fact, Lease, NameKey, Release, Source};
 
@@ -22,7 +22,7 @@ const MAX_VERDICT: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     /// What this node's sessions asked others for.
-    asked: HashMap<AskId, Asked>,
+    asked: BTreeMap<AskId, Asked>,
     /// What others' sessions do with this node's leave.
     granted: BTreeMap<Holder, Grant>,
     /// Whose attempts wait in this node's guard.
@@ -32,7 +32,11 @@ pub(super) struct Leases {
 #[derive(Debug)]
 struct Asked {
     owner: NodeId,
+    /// Of which password, as the owner knows it.
+    digest: Digest,
     granted: bool,
+    /// The owner knows a failure of it that something here forgives: what it answers from its store is outdated.
+    forgiven: bool,
 }
 
 /// Ordered by member first, so that all grants of one are found at once.
@@ -45,6 +49,13 @@ struct Grant {
 }
 
 impl Leases {
+    /// A member tells of a failure that something forgives here.
+    pub(super) fn forgiven(&mut self, teller: NodeId, digest: &Digest) {
+        for asked in self.asked.values_mut().filter(|asked| asked.owner == teller && asked.digest == *digest) {
+            asked.forgiven = true;
+        }
+    }
+
     /// The owner of some attempts is out of reach. Those that were granted are under way already.
     pub(super) fn owner_lost<W>(&mut self, step: &mut Step<'_, W>, owner: NodeId) {
         self.asked.retain(|&ask, asked| {
@@ -66,8 +77,9 @@ impl Node {
             Owner::Other(owner) => match self.members.get(owner).and_then(|member| member.dialled) {
                 None => Permission::NoOwner,
                 Some(link) => {
-                    self.leases.asked.insert(ask, Asked { owner, granted: false });
                     let shared = self.owners.shared(credential);
+                    let asked = Asked { owner, digest: shared.digest, granted: false, forgiven: false };
+                    self.leases.asked.insert(ask, asked);
                     let message = Message::Ask { ask, key: shared.key, name: shared.name, digest: shared.digest };
                     return self.say(step, vec![link], message);
                 }
@@ -78,7 +90,7 @@ impl Node {
 
     /// A session waits no longer.
     pub(super) fn withdrawn<W: Waiting>(&mut self, step: &mut Step<'_, W>, ask: AskId, timed_out: bool) {
-        let Some(Asked { owner, granted: _ }) = self.leases.asked.remove(&ask) else { return };
+        let Some(Asked { owner, .. }) = self.leases.asked.remove(&ask) else { return };
         let Some(member) = self.members.get_mut(owner) else { return };
         let link = member.dialled;
         if timed_out && !std::mem::replace(&mut member.unresponsive, true) {
@@ -92,7 +104,7 @@ impl Node {
 
     /// What came of an attempt of this node's that another member granted.
     pub(super) fn concluded<W: Waiting>(&mut self, step: &mut Step<'_, W>, ask: AskId, conclusion: Conclusion) {
-        let Some(Asked { owner, granted: _ }) = self.leases.asked.remove(&ask) else { return };
+        let Some(Asked { owner, .. }) = self.leases.asked.remove(&ask) else { return };
         let conclusion = match conclusion {
             Conclusion::Verdict(verdict) if verdict.len() > MAX_VERDICT => Conclusion::Fault,
             short => short,
@@ -119,6 +131,7 @@ impl Node {
             }
             LeaseAnswer::Waiting => Permission::Waiting,
             LeaseAnswer::Free => Permission::Free,
+            LeaseAnswer::Verdict(_) if asked.forgiven => Permission::NoOwner,
             LeaseAnswer::Verdict(verdict) => Permission::Verdict(verdict),
             LeaseAnswer::Unable => Permission::NoOwner,
         };

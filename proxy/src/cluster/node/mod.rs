@@ -181,14 +181,9 @@ impl Node {
         self.align(step, hello.standing, hello.now);
         step.effects.push(Effect::MembersChanged);
         self.reckon_owners(step);
-        // One of the two compares; the comparison repairs both. Also when the other one's connection comes
-        // up: until then it told nothing of what it learned.
-        let mine = self.settings.node < hello.node;
-        if mine
-            && self.standing == Standing::Joined
-            && let Some(dialled) = self.members.at(link).and_then(|member| member.dialled)
-        {
-            self.syncs.meet(dialled, self.beat);
+        // From now on this node tells what it learns; what it learned up to here, a comparison brings.
+        if direction == Direction::Dialled && self.standing == Standing::Joined {
+            self.syncs.want(link);
         }
     }
 

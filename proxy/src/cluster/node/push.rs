@@ -69,6 +69,7 @@ impl Node {
     /// Merges facts. Whether any was new.
     pub(super) fn merge<W: Waiting>(&mut self, step: &mut Step<'_, W>, link: LinkId, facts: &[Fact]) -> bool {
         let Some(member) = self.members.at(link) else { return false };
+        let teller = member.node;
         if !members::share_a_key(&self.settings.keys, &member.keys) {
             step.count(Count::RefusedKey);
             return false;
@@ -85,6 +86,9 @@ impl Node {
             let merged = step.guard.merge(fact, step.now);
             changed |= merged.changed;
             seen.extend(merged.effects);
+            if let (Fact::Failure(failure), Some(_)) = (fact, &merged.newer) {
+                self.leases.forgiven(teller, &failure.digest);
+            }
             newer.extend(merged.newer);
         }
         if !seen.is_empty() {
@@ -98,18 +102,23 @@ impl Node {
     }
 }
 
-/// Sends facts in messages of a bounded size.
+/// Sends facts in messages of a bounded size. What forgives goes ahead and on its own: a queue that is full drops
+/// failures ([`Message::may_be_dropped`]), and a flush that was acknowledged must have arrived.
 pub(super) fn send_facts<W>(step: &mut Step<'_, W>, links: &[LinkId], facts: Vec<Fact>) {
-    let mut facts = facts.into_iter().peekable();
-    while facts.peek().is_some() {
-        let mut octets = 0;
-        let mut part = Vec::new();
-        while let Some(fact) = facts.next_if(|fact| part.is_empty() || octets + reckoned(fact) <= PUSH_OCTETS) {
-            octets += reckoned(&fact);
-            part.push(fact);
+    let (failures, pardons): (Vec<Fact>, Vec<Fact>) =
+        facts.into_iter().partition(|fact| matches!(fact, Fact::Failure(_)));
+    for facts in [pardons, failures] {
+        let mut facts = facts.into_iter().peekable();
+        while facts.peek().is_some() {
+            let mut octets = 0;
+            let mut part = Vec::new();
+            while let Some(fact) = facts.next_if(|fact| part.is_empty() || octets + reckoned(fact) <= PUSH_OCTETS) {
+                octets += reckoned(&fact);
+                part.push(fact);
+            }
+            let message = Message::Facts { sent: step.now, facts: part };
+            step.effects.push(Effect::Send { links: links.to_vec(), message });
         }
-        step.effects
-            .push(Effect::Send { links: links.to_vec(), message: Message::Facts { sent: step.now, facts: part } });
     }
 }
 

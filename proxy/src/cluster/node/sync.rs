@@ -3,7 +3,7 @@
 //!
 //! The side that begins remembers where it is; the other one only keeps its sums until it is asked for them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rand::RngExt;
 
@@ -13,6 +13,7 @@ use crate::clock::Tick;
 use super::super::event::{Count, LinkId, Waiting};
 use super::super::members::Beat;
 use super::super::message::{Leaf, Message, Standing, Sums, SyncId};
+use super::clock::BOUND;
 use super::push::send_facts;
 use super::{Node, Step};
 
@@ -20,10 +21,8 @@ use super::{Node, Step};
 const EVERY: u64 = 20;
 /// Beats after which a comparison that goes nowhere is given up: 10 s.
 const PATIENCE: u64 = 20;
-/// What began within the last 3 s may still be on its way by push, and is not compared.
+/// What began within the last 3 s may still be on its way by push, and is not compared without a reason.
 const YOUNG: std::time::Duration = std::time::Duration::from_secs(3);
-/// Beats after which two that have just met compare once more: [`YOUNG`] and a little, 4 s.
-const AGAIN: u64 = 8;
 /// Facts that one exchange of leaves should bring.
 const BATCH: usize = 4096;
 /// Octets of fingerprints in one message, reckoned generously.
@@ -33,16 +32,23 @@ const LEAVES: usize = 65_536;
 
 #[derive(Debug, Default)]
 pub(super) struct Syncs {
-    /// Connections at whose other end somebody may lack something.
-    wanted: BTreeSet<LinkId>,
-    /// Connections that came up lately, and when to compare there once more.
-    again: Vec<(LinkId, Beat)>,
+    /// Connections at whose other end somebody may lack something, and how much is compared there.
+    wanted: BTreeMap<LinkId, Extent>,
     active: Option<Active>,
     /// Sums that others compare with.
     lent: HashMap<LinkId, Lent>,
     last_id: u32,
     /// How many entries had made room when this was last looked at.
     evicted: u64,
+}
+
+/// How much is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Extent {
+    /// What push has had the time to bring.
+    Settled,
+    /// Everything: what was learned a moment ago could not be pushed, or found no room.
+    All,
 }
 
 #[derive(Debug)]
@@ -66,29 +72,20 @@ struct Lent {
 }
 
 impl Syncs {
-    /// Compare with whoever is there.
+    /// Compare everything with whoever is there.
     pub(super) fn want(&mut self, link: LinkId) {
-        self.wanted.insert(link);
-    }
-
-    /// Compare on a connection that has just come up; and once more when what is too young to be compared
-    /// now, and was never pushed because there was no connection, no longer is.
-    pub(super) fn meet(&mut self, link: LinkId, now: Beat) {
-        self.wanted.insert(link);
-        self.again.retain(|(waiting, _)| *waiting != link);
-        self.again.push((link, Beat(now.0 + AGAIN)));
+        self.wanted.insert(link, Extent::All);
     }
 
     pub(super) fn forget(&mut self, link: LinkId) {
         self.wanted.remove(&link);
-        self.again.retain(|(waiting, _)| *waiting != link);
         self.lent.remove(&link);
         self.active.take_if(|active| active.link == link);
     }
 
     /// Whether nothing more is to come of comparing there.
     pub(super) fn is_over(&self, link: LinkId) -> bool {
-        !self.wanted.contains(&link) && self.active.as_ref().is_none_or(|active| active.link != link)
+        !self.wanted.contains_key(&link) && self.active.as_ref().is_none_or(|active| active.link != link)
     }
 
     fn active(&mut self, link: LinkId, sync: SyncId) -> Option<&mut Active> {
@@ -108,8 +105,6 @@ impl Node {
         let beat = self.beat;
         self.syncs.active.take_if(|active| beat.since(active.since) > PATIENCE);
         self.syncs.lent.retain(|_, lent| beat.since(lent.since) <= PATIENCE);
-        let due: Vec<LinkId> = self.syncs.again.extract_if(.., |(_, at)| *at <= beat).map(|(link, _)| link).collect();
-        self.syncs.wanted.extend(due);
         if !beat.0.is_multiple_of(EVERY) || self.standing != Standing::Joined {
             return;
         }
@@ -121,7 +116,8 @@ impl Node {
         let keys = self.settings.keys;
         let links: Vec<LinkId> = self.members.iter().filter_map(|member| member.owner_channel(&keys)).collect();
         if !links.is_empty() {
-            self.syncs.want(links[random.random_range(0..links.len())]);
+            let link = links[random.random_range(0..links.len())];
+            self.syncs.wanted.entry(link).or_insert(Extent::Settled);
         }
     }
 
@@ -131,14 +127,18 @@ impl Node {
             return;
         }
         let keys = self.settings.keys;
-        while let Some(link) = self.syncs.wanted.pop_first() {
+        while let Some((link, extent)) = self.syncs.wanted.pop_first() {
             let talks = self.members.at(link).is_some_and(|member| member.channel(&keys) == Some(link));
             if !talks {
                 continue;
             }
             self.syncs.last_id = self.syncs.last_id.wrapping_add(1);
             let sync = SyncId(self.syncs.last_id);
-            let cut = Tick(step.now.0.saturating_sub(u64::try_from(YOUNG.as_millis()).unwrap_or(0)));
+            let cut = match extent {
+                // A purge reaches a little into the future.
+                Extent::All => step.now.after(BOUND),
+                Extent::Settled => Tick(step.now.0.saturating_sub(u64::try_from(YOUNG.as_millis()).unwrap_or(0))),
+            };
             let tree = step.guard.tree(cut, step.now);
             let root = tree.root();
             let since = self.beat;

@@ -2,12 +2,12 @@
 
 use crate::bind::Conclusion;
 use crate::bind::key::{Digest, NameKey};
-use crate::cluster::message::{
-    AskId, Hello, KeyId, KeyIds, Leaf, LeaseAnswer, Message, NodeId, Refusal, Standing, Sums, SyncId,
-};
+use crate::cluster::message::{AskId, KeyId, LeaseAnswer, Message, SyncId};
 
 use super::facts::{self, put_verdict, tick};
-use super::octets::{Octets, put_records, put_text, short};
+use super::member::{hello, keys, put_hello, put_keys, refusal, refusal_code, standing, standing_code};
+use super::octets::{Octets, fields, flag, option, put_option, put_records};
+use super::tree::{MAX_SUMS, at_most_a_node, leaves, put_leaves, put_sums, sums};
 use super::{DecodeError, EncodeError, MAX_QUERY_OCTETS, OPTIONAL};
 
 const HELLO: u8 = 0x01;
@@ -36,11 +36,6 @@ const UPDATE: u8 = 0x17;
 
 /// No flag has a meaning yet.
 const NO_FLAGS: u8 = 0;
-
-/// Index and sum.
-const SUM: usize = 1 + 8;
-/// A node of the tree has so many children.
-const MAX_SUMS: usize = 256;
 
 /// Appends kind, flags and body.
 pub(super) fn put(message: &Message, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -167,154 +162,12 @@ fn begin(out: &mut Vec<u8>, kind: u8) -> &mut Vec<u8> {
     out
 }
 
-fn fields(out: &mut Vec<u8>, fields: &[&[u8]]) -> Result<(), EncodeError> {
-    for field in fields {
-        out.extend_from_slice(field);
-    }
-    Ok(())
-}
-
-fn put_hello(out: &mut Vec<u8>, hello: &Hello) -> Result<(), EncodeError> {
-    let Hello { oldest, newest, features, cluster, node, name, keys, now, standing, entries } = hello;
-    // These two stay where they are in every protocol: by them members find out that they have none in common.
-    fields(out, &[&oldest.to_le_bytes(), &newest.to_le_bytes()])?;
-    fields(out, &[&features.to_le_bytes(), &node.0.to_le_bytes()])?;
-    put_keys(out, keys);
-    fields(out, &[&now.0.to_le_bytes(), &[standing_code(*standing)], &entries.to_le_bytes()])?;
-    put_text(out, cluster)?;
-    put_text(out, name)
-}
-
-fn hello(octets: &mut Octets<'_>) -> Result<Hello, DecodeError> {
-    // In the order of the octets.
-    let (oldest, newest, features) = (octets.u16()?, octets.u16()?, octets.u64()?);
-    let (node, keys, now) = (NodeId(octets.u64()?), keys(octets)?, tick(octets.u64()?));
-    let (standing, entries) = (standing(octets.u8()?)?, octets.u32()?);
-    let (cluster, name) = (octets.text()?, octets.text()?);
-    Ok(Hello { oldest, newest, features, cluster, node, name, keys, now, standing, entries })
-}
-
-fn put_keys(out: &mut Vec<u8>, keys: &KeyIds) {
-    let KeyIds { current, previous } = keys;
-    out.extend_from_slice(&current.0.to_le_bytes());
-    put_option(out, previous.map(|key| key.0));
-}
-
-fn keys(octets: &mut Octets<'_>) -> Result<KeyIds, DecodeError> {
-    Ok(KeyIds { current: KeyId(octets.u64()?), previous: option(octets)?.map(KeyId) })
-}
-
-/// As many octets either way, so that what follows has a fixed place.
-fn put_option(out: &mut Vec<u8>, number: Option<u64>) {
-    out.push(number.is_some().into());
-    out.extend_from_slice(&number.unwrap_or_default().to_le_bytes());
-}
-
-fn option(octets: &mut Octets<'_>) -> Result<Option<u64>, DecodeError> {
-    let (given, number) = (flag(octets)?, octets.u64()?);
-    Ok(given.then_some(number))
-}
-
-fn flag(octets: &mut Octets<'_>) -> Result<bool, DecodeError> {
-    match octets.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(DecodeError::Value("a yes or no")),
-    }
-}
-
-fn standing_code(standing: Standing) -> u8 {
-    match standing {
-        Standing::Joining => 0,
-        Standing::Joined => 1,
-        Standing::Leaving => 2,
-    }
-}
-
-fn standing(code: u8) -> Result<Standing, DecodeError> {
-    match code {
-        0 => Ok(Standing::Joining),
-        1 => Ok(Standing::Joined),
-        2 => Ok(Standing::Leaving),
-        _ => Err(DecodeError::Value("a standing")),
-    }
-}
-
-fn refusal_code(refusal: Refusal) -> u16 {
-    match refusal {
-        Refusal::OtherCluster => 1,
-        Refusal::Protocol => 2,
-        Refusal::Myself => 3,
-        Refusal::TooMany => 4,
-        Refusal::Other(code) => code,
-    }
-}
-
-fn refusal(code: u16) -> Refusal {
-    match code {
-        1 => Refusal::OtherCluster,
-        2 => Refusal::Protocol,
-        3 => Refusal::Myself,
-        4 => Refusal::TooMany,
-        other => Refusal::Other(other),
-    }
-}
-
 fn sync(octets: &mut Octets<'_>) -> Result<SyncId, DecodeError> {
     octets.u32().map(SyncId)
 }
 
 fn ask(octets: &mut Octets<'_>) -> Result<AskId, DecodeError> {
     octets.u64().map(AskId)
-}
-
-fn at_most_a_node(count: usize) -> Result<usize, EncodeError> {
-    if count > MAX_SUMS { Err(EncodeError::TooLong) } else { Ok(count) }
-}
-
-fn put_sums(out: &mut Vec<u8>, Sums(sums): &Sums) -> Result<(), EncodeError> {
-    put_records(out, SUM, at_most_a_node(sums.len())?)?;
-    for (index, sum) in sums {
-        fields(out, &[&[*index], &sum.to_le_bytes()])?;
-    }
-    Ok(())
-}
-
-fn sums(octets: &mut Octets<'_>) -> Result<Sums, DecodeError> {
-    let records = octets.records::<SUM>()?;
-    if records.len() > MAX_SUMS {
-        return Err(DecodeError::Value("a number of sums"));
-    }
-    let sum = |&[index, a, b, c, d, e, f, g, h]: &[u8; SUM]| (index, u64::from_le_bytes([a, b, c, d, e, f, g, h]));
-    Ok(Sums(records.iter().map(sum).collect()))
-}
-
-/// What one leaf takes.
-pub(super) fn leaf_octets(leaf: &Leaf) -> usize {
-    2 + 2 + 2 + 8 * leaf.fingerprints.len()
-}
-
-fn put_leaves(out: &mut Vec<u8>, leaves: &[Leaf]) -> Result<(), EncodeError> {
-    fields(out, &[&short(leaves.len())?.to_le_bytes()])?;
-    for Leaf { index, fingerprints } in leaves {
-        fields(out, &[&index.to_le_bytes()])?;
-        put_records(out, 8, fingerprints.len())?;
-        for fingerprint in fingerprints {
-            out.extend_from_slice(&fingerprint.to_le_bytes());
-        }
-    }
-    Ok(())
-}
-
-fn leaves(octets: &mut Octets<'_>) -> Result<Vec<Leaf>, DecodeError> {
-    let count = octets.u16()?;
-    let mut leaves = Vec::new();
-    for _ in 0..count {
-        let index = octets.u16()?;
-        let fingerprints = octets.records::<8>()?.iter().map(|octets| u64::from_le_bytes(*octets)).collect();
-        leaves.push(Leaf { index, fingerprints });
-    }
-    Ok(leaves)
 }
 
 fn put_answer(out: &mut Vec<u8>, ask: AskId, answer: &LeaseAnswer) -> Result<(), EncodeError> {

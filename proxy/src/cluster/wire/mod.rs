@@ -9,7 +9,9 @@
 
 mod body;
 mod facts;
+mod member;
 mod octets;
+mod tree;
 
 use crate::bind::fact::Fact;
 use crate::bind::verdict::VerdictError;
@@ -119,7 +121,7 @@ pub fn facts_that_fit(facts: &[Fact], budget: usize) -> usize {
 #[must_use]
 pub fn leaves_that_fit(leaves: &[Leaf], budget: usize) -> usize {
     let mut left = budget.min(MAX_FRAME_OCTETS + LENGTH_OCTETS).saturating_sub(AROUND_LEAVES);
-    let fits = |leaf: &&Leaf| match left.checked_sub(body::leaf_octets(leaf)) {
+    let fits = |leaf: &&Leaf| match left.checked_sub(tree::leaf_octets(leaf)) {
         Some(rest) => {
             left = rest;
             true

@@ -100,3 +100,30 @@ pub(super) fn put_records(out: &mut Vec<u8>, size: usize, count: usize) -> Resul
     out.extend_from_slice(&short(count)?.to_le_bytes());
     Ok(())
 }
+
+/// Appends `fields` one behind the other.
+pub(super) fn fields(out: &mut Vec<u8>, fields: &[&[u8]]) -> Result<(), EncodeError> {
+    for field in fields {
+        out.extend_from_slice(field);
+    }
+    Ok(())
+}
+
+/// As many octets either way, so that what follows has a fixed place.
+pub(super) fn put_option(out: &mut Vec<u8>, number: Option<u64>) {
+    out.push(number.is_some().into());
+    out.extend_from_slice(&number.unwrap_or_default().to_le_bytes());
+}
+
+pub(super) fn option(octets: &mut Octets<'_>) -> Result<Option<u64>, DecodeError> {
+    let (given, number) = (flag(octets)?, octets.u64()?);
+    Ok(given.then_some(number))
+}
+
+pub(super) fn flag(octets: &mut Octets<'_>) -> Result<bool, DecodeError> {
+    match octets.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(DecodeError::Value("a yes or no")),
+    }
+}

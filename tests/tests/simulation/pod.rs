@@ -1,16 +1,10 @@
-//! Thousands of seeded runs of one pod against a model directory.
-//!
-//! `BINDPROXY_SIMULATION_SEED=N` replays one run; `BINDPROXY_SIMULATION_SEEDS=N` runs that many.
-
-#![allow(clippy::expect_used, reason = "a test says by panicking what went wrong")]
+//! One pod.
 
 use bindproxy_tests::simulation::{Report, run};
 
-const SEEDS: u64 = 2000;
+use super::number;
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().expect("the variable is a number"))
-}
+const SEEDS: u64 = 2000;
 
 #[test]
 fn promises_hold_for_every_seed() {
