@@ -11,9 +11,13 @@ const SEEDS: u64 = 10_000;
 /// What a test machine has at least.
 const THREADS: usize = 2;
 
-/// Runs seeds on two threads, up to the first violation.
+/// Runs seeds on two threads, up to the first violation; past it if `BINDPROXY_SIMULATION_ALL` is set, from
+/// `BINDPROXY_SIMULATION_FIRST` on.
 fn run_all(seeds: u64) -> Result<Report, Violation> {
-    let next = AtomicU64::new(0);
+    let first = number("BINDPROXY_SIMULATION_FIRST").unwrap_or_default();
+    let goes_on = number("BINDPROXY_SIMULATION_ALL").is_some();
+    let seeds = first + seeds;
+    let next = AtomicU64::new(first);
     let work = || {
         let mut sum = Report::default();
         loop {
@@ -23,6 +27,7 @@ fn run_all(seeds: u64) -> Result<Report, Violation> {
             }
             match run(seed, None) {
                 Ok(report) => sum = sum.plus(report),
+                Err(violation) if goes_on => println!("{violation}"),
                 Err(violation) => {
                     next.store(seeds, Ordering::Relaxed);
                     return Err(violation);

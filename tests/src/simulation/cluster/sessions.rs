@@ -267,17 +267,19 @@ impl World {
         effects: &[BindEffect],
     ) -> Result<(), String> {
         let (now, tick) = (self.now, self.tick(slot));
-        let (mut noticed, mut others) = (Noticed::default(), false);
+        let (mut noticed, mut others, mut successes) = (Noticed::default(), false, Vec::new());
         for effect in effects {
             match effect {
                 BindEffect::Learned { life, level, .. } => noticed.learned = Some((*life, *level)),
-                BindEffect::Succeeded { told, .. } => noticed.told |= told,
+                // Under both keys, where there are two.
+                BindEffect::Succeeded { told, .. } => successes.push(*told),
                 BindEffect::NotRecorded { reason: NotRecorded::Late, .. } => noticed.late = true,
                 BindEffect::NotRecorded { reason, .. } => return Err(format!("{pair:?} is not recorded: {reason:?}")),
                 BindEffect::Purged { cause: PurgeCause::LastGoodFailed, .. } => others = true,
                 _ => {}
             }
         }
+        noticed.told = !successes.contains(&false);
         let fact = self.model.ended(attempt, class, noticed, now, tick)?;
         if let Some(fact) = fact {
             self.tell(slot, fact);
