@@ -13,11 +13,12 @@ use bindproxy::codec::{build, frame};
 use bindproxy::config;
 use bindproxy::core::{Shared, Waiter};
 use bindproxy::effects;
+use bindproxy::tls::peer_server_name;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::world::{ALICE, Authority, CLUSTER, Papers, Wanted, directory, eventually, free_addresses, start};
 
@@ -83,6 +84,36 @@ async fn a_member_that_does_not_read_costs_nobody_anything_and_is_compared_with_
     assert!((1..FACTS).contains(&told), "{told} of {FACTS}");
     speaking.abort();
     drop(reading);
+    honest.stop();
+    directory.stop().await;
+}
+
+#[tokio::test]
+async fn a_member_that_is_stopped_is_suspected_though_its_connections_stay_open() {
+    let directory = directory().await;
+    let authority = Authority::new();
+    let addresses = free_addresses(2);
+    let wanted = |name, address| Wanted {
+        name,
+        cluster: CLUSTER,
+        coordination: "Lease",
+        address,
+        others: &addresses[..1],
+        upstream: directory.addr(),
+    };
+    let papers = Papers::new(&authority, CLUSTER);
+    let honest = start(&wanted("corp-0", addresses[0]), Papers::new(&authority, CLUSTER));
+    let path = super::world::write(&wanted("mute", addresses[1]), &papers);
+    let tls = config::load(&path).unwrap().material.cluster.unwrap();
+    let stream = TcpStream::connect(addresses[0]).await.unwrap();
+    let mut stream = TlsConnector::from(tls.client).connect(peer_server_name(), stream).await.unwrap();
+    let mut octets = Vec::new();
+    wire::encode(&Message::Hello(hello(&honest.server.shared)), &mut octets).unwrap();
+    stream.write_all(&octets).await.unwrap();
+    eventually("it is a member", || honest.metric("bindproxy_cluster_peers{state=\"alive\"}") == 1.0).await;
+    eventually("it is suspected", || honest.metric("bindproxy_cluster_peers{state=\"suspect\"}") == 1.0).await;
+    assert_eq!(honest.metric("bindproxy_cluster_links{direction=\"in\"}"), 0.0);
+    drop(stream);
     honest.stop();
     directory.stop().await;
 }
