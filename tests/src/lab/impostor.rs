@@ -177,7 +177,7 @@ impl Impostor {
                     say(stream, &Message::Hello(mine))
                 }
                 // As alive as anybody.
-                Message::Ping { now, number } => say(stream, &Message::Pong { now: *now, number: *number }),
+                Message::Ping { now, number } => say(stream, &Message::Pong { now: *now, number: *number, entries: 0 }),
                 _ => Ok(()),
             });
         }

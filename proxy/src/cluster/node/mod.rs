@@ -146,7 +146,7 @@ impl Node {
             keys: self.settings.keys,
             now,
             standing: self.standing,
-            entries: u32::try_from(guard.stats().live).unwrap_or(u32::MAX),
+            entries: live(guard),
         }
     }
 
@@ -253,10 +253,17 @@ impl Node {
             Message::Reply { number, body } => self.replied(step, link, number, body),
             Message::Ping { now, number } => {
                 self.align(step, standing, now);
-                let now = step.now;
-                self.say(step, vec![link], Message::Pong { now, number });
+                let (now, entries) = (step.now, live(step.guard));
+                self.say(step, vec![link], Message::Pong { now, number, entries });
             }
-            Message::Pong { now, number: _ } => self.align(step, standing, now),
+            Message::Pong { now, number: _, entries } => {
+                if let Some(member) = self.members.at_mut(link)
+                    && std::mem::replace(&mut member.entries, entries) != entries
+                {
+                    step.effects.push(Effect::MembersChanged);
+                }
+                self.align(step, standing, now);
+            }
             Message::Update { standing, keys } => self.updated(step, link, standing, keys),
         }
     }
@@ -327,4 +334,9 @@ impl Node {
             step.effects.push(Effect::Send { links, message });
         }
     }
+}
+
+/// Failed binds that a guard holds.
+fn live<W>(guard: &Guard<W>) -> u32 {
+    u32::try_from(guard.stats().live).unwrap_or(u32::MAX)
 }
