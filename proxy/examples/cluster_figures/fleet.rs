@@ -103,7 +103,7 @@ impl Fleet {
             self.running().all(|server| {
                 handle(server).is_ok_and(|handle| handle.has_joined().is_some())
                     && metric(server, "bindproxy_cluster_peers{state=\"alive\"}") as usize == running - 1
-                    && metric(server, "bindproxy_cluster_links{opened=\"out\"}") as usize == running - 1
+                    && metric(server, "bindproxy_cluster_links{direction=\"out\"}") as usize == running - 1
             })
         })?;
         Ok(())

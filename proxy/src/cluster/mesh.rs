@@ -293,6 +293,10 @@ impl Mesh {
                 if let Event::Withdrawn { ask, timed_out: _ } = &event {
                     self.asks.borrow_mut().remove(ask);
                 }
+                if matches!(event, Event::Rotated(_)) {
+                    self.plan.borrow_mut().hurry(self.process_now());
+                    self.plan_changed.notify_one();
+                }
                 self.handle(event);
             }
             Input::Gather { query, replies } => self.gather(query, replies),

@@ -105,8 +105,14 @@ fn a_certificate_whose_time_is_over() {
     let good = lab.credentials().authority.member("renewed", &lab.credentials().cluster);
     lab.pod(2).set_identity(&good);
     lab.pod(2).reload();
-    lab.wait_until_whole(Duration::from_secs(40));
+    lab.wait_until_whole(SOON);
     assert_eq!(lab.pod(0).peers("alive"), 2.0);
+    // Whoever refused it tells it what is new, as soon as it is a member.
+    let dn = slapd().add_user("renewed", "right");
+    assert_eq!(login(lab.pod(0), &dn, "stale").0, 49);
+    wait::until_true("the news at the pod with the new certificate", SOON, || {
+        lab.pod(2).entries() == lab.pod(0).entries()
+    });
 }
 
 /// Clients take all descriptors of one pod: it and the others go on giving right answers.
