@@ -181,6 +181,8 @@ impl Node {
         self.align(step, hello.standing, hello.now);
         step.effects.push(Effect::MembersChanged);
         self.reckon_owners(step);
+        // The greeting was written before the connection counted as up, and may be outdated.
+        self.say(step, vec![link], Message::Update { standing: self.standing, keys: self.settings.keys });
         // From now on this node tells what it learns; what it learned up to here, a comparison brings.
         if direction == Direction::Dialled && self.standing == Standing::Joined {
             self.syncs.want(link);
@@ -254,7 +256,7 @@ impl Node {
         let Some(member) = self.members.at_mut(link) else { return };
         let rotated = member.keys != keys;
         let joined = member.standing == Standing::Joining && standing == Standing::Joined;
-        member.standing = standing;
+        member.standing = member.standing.max(standing);
         member.keys = keys;
         let channel = member.dialled;
         step.effects.push(Effect::MembersChanged);

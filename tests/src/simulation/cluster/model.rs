@@ -80,7 +80,8 @@ impl Pardon {
 
     /// Whether this forgives that attempt for certain.
     fn forgives(&self, attempt: &Attempt) -> bool {
-        self.concerns(attempt.pair) && attempt.tick <= self.tick
+        // An attempt that waited for its owner is stamped with the time when it began to wait.
+        self.concerns(attempt.pair) && attempt.tick <= self.tick && attempt.began <= self.at
     }
 }
 
@@ -158,7 +159,7 @@ impl Model {
                 }
                 (Some(ended), Some(belief)) if other.certain => {
                     let life = micros(belief.life);
-                    let lives = now + self.grace(life) < ended + life;
+                    let lives = now + self.grace(life) < ended + life && !self.is_superseded(other, now);
                     let knows = belief.known.contains_key(&attempt.run)
                         || (one_owner && self.tolerance.nothing_is_dropped && !self.was_good(pair));
                     if lives && knows {
@@ -174,6 +175,17 @@ impl Model {
         self.of_pair.entry(pair).or_default().push(id);
         self.attempts.insert(id, attempt);
         Ok(())
+    }
+
+    /// Whether a failure that began later, and counts instead, is over: one that was taken for the last good
+    /// one's has a short life.
+    fn is_superseded(&self, attempt: &Attempt, now: Micros) -> bool {
+        self.of(attempt.pair).filter(|other| other.tick >= attempt.tick).any(|other| {
+            match (&other.belief, other.ended) {
+                (Some(belief), Some(ended)) => ended + micros(belief.life) < now + self.grace(micros(belief.life)),
+                _ => false,
+            }
+        })
     }
 
     /// Whether the password was right once, so that it may be let go as the last good one without a lease.

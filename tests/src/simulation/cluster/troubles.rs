@@ -181,7 +181,10 @@ impl World {
             if !silent {
                 self.dispatch(link, end, Parcel::Close, 0);
             }
-            self.unlinked(link);
+            // Otherwise the other end does not know yet.
+            if self.network.links.get(&link).is_some_and(|link| link.open == [false; 2]) {
+                self.unlinked(link);
+            }
         }
         self.listed[slot] = self.plan.static_list;
     }
