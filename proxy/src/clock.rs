@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 /// A point on this process's monotonic clock, in milliseconds since the clock's origin.
 ///
-/// Peers never exchange ticks: what travels is a remaining life, so a skewed clock cannot
-/// lengthen a refusal.
+/// What the bind guard decides by is such a tick too, on the clock that the members of a cluster share
+/// (`crate::cluster::clock`). Lives travel as what remains of them, so a skewed clock cannot lengthen a refusal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub u64);
 

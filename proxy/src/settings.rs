@@ -15,6 +15,9 @@ use crate::tls;
 use crate::upstream::select::{self, Candidate};
 use crate::upstream::target::{Endpoint, Target, TargetState, TargetTls};
 
+/// By how much the clocks of members may be apart, generously for one site's network.
+const CLOCKS_APART: Duration = Duration::from_millis(10);
+
 /// The present generation.
 pub struct Settings {
     /// The file.
@@ -121,7 +124,8 @@ pub fn policy(loaded: &Loaded, random: &HashKey) -> Policy {
         ttl: cache.ttl_seconds.duration(),
         max_ttl: cache.max_ttl_seconds.duration(),
         first_ttl: cache.first_ttl_seconds.duration(),
-        forgiveness: Duration::ZERO,
+        // Other members' clocks are within a network delay of this one's; alone there is nothing to cover.
+        forgiveness: if loaded.config.cluster.is_some() { CLOCKS_APART } else { Duration::ZERO },
         rules: VerdictRules::new(&cache.verdicts),
         keys: Keys::new(current.as_ref().unwrap_or(random), previous.as_ref(), cache.fold_names),
     }

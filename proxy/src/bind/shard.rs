@@ -174,13 +174,15 @@ impl<W> Shard<W> {
 
     /// Learns that a password was right in an attempt that was sent at `sent`.
     pub(super) fn right(&mut self, name: &NameKey, digest: &Digest, sent: Tick, lives: &Lives, now: Tick) -> Right {
+        if self.memory.is_purged(name, digest, sent) {
+            // A success that a password change overtook is the old password's: what failed since, fails.
+            return Right { removed: false, told: false };
+        }
         let stored = self.entries.stored(name, digest, lives.max_ttl, now);
         self.entries.remove(name, digest);
         // A failure by a clock ahead of this one is forgiven as well.
         let at = stored.map_or(now, |stored| stored.stamp.at().max(now));
-        // A success that a password change overtook is the old password's.
-        let told = !self.memory.is_purged(name, digest, sent)
-            && self.memory.succeeded(name, *digest, stored.is_some(), lives.ttl, at);
+        let told = self.memory.succeeded(name, *digest, stored.is_some(), lives.ttl, at);
         if told {
             // What was known of a third password may have become a purge.
             self.entries.forgive(name, |digest, sent| self.memory.cover(name, digest, sent));

@@ -47,8 +47,8 @@ pub(super) enum Input {
 
 /// What comes back of a question to every member.
 pub(super) enum GatherReply {
-    /// Who is asked, by node name.
-    Expected(Vec<String>),
+    /// Who is asked, and who cannot be, by node name.
+    Expected { asked: Vec<String>, cut_off: Vec<String> },
     /// What one of them says.
     From(String, Option<Vec<u8>>),
 }
@@ -195,7 +195,9 @@ impl ClusterHandle {
         if !effects.iter().any(worth_telling) {
             return;
         }
-        if self.untold.fetch_add(1, Ordering::Relaxed) >= MOST_UNTOLD {
+        // What forgives is never left out: who acknowledges a flush later has heard of it.
+        let failures_only = effects.iter().all(|effect| matches!(effect, BindEffect::Learned { .. }));
+        if self.untold.fetch_add(1, Ordering::Relaxed) >= MOST_UNTOLD && failures_only {
             self.untold.fetch_sub(1, Ordering::Relaxed);
             self.metrics.dropped.inc_by(effects.len() as u64);
             self.overran.store(true, Ordering::Release);
@@ -290,6 +292,8 @@ impl ClusterHandle {
     pub async fn gather(&self, query: Option<Vec<u8>>, limit: Duration) -> Gathered {
         let (replies, mut replied) = mpsc::unbounded_channel();
         let mut gathered = Gathered::default();
+        // Nobody waits for those.
+        let mut unreachable = Vec::new();
         if self.inputs.send(Input::Gather { query, replies }).is_err() {
             return gathered;
         }
@@ -298,9 +302,10 @@ impl ClusterHandle {
             let mut expected = false;
             while !expected || !gathered.missing.is_empty() {
                 match replied.recv().await {
-                    Some(GatherReply::Expected(names)) => {
+                    Some(GatherReply::Expected { asked, cut_off }) => {
                         expected = true;
-                        gathered.missing = names;
+                        gathered.missing = asked;
+                        unreachable = cut_off;
                     }
                     Some(GatherReply::From(name, body)) => {
                         if let Some(at) = gathered.missing.iter().position(|missing| *missing == name) {
@@ -313,6 +318,7 @@ impl ClusterHandle {
             }
         })
         .await;
+        gathered.missing.append(&mut unreachable);
         gathered.missing.sort();
         gathered
     }

@@ -302,12 +302,19 @@ impl Mesh {
     }
 
     fn gather(&self, query: Option<Vec<u8>>, replies: mpsc::UnboundedSender<GatherReply>) {
-        let expected = {
+        let (mut asked, mut cut_off) = (Vec::new(), Vec::new());
+        for member in self.node.borrow().members().filter(|member| member.state() != State::Left) {
+            // The node asks on the connections that it dialled, and those that may take in what it tells.
             let node = self.node.borrow();
-            node.members().filter(|member| member.state() != State::Left).map(|member| member.name.clone()).collect()
-        };
+            let channel = match query {
+                Some(_) => member.dialled,
+                None => member.channel(&node.settings().keys),
+            };
+            let list = if channel.is_some() { &mut asked } else { &mut cut_off };
+            list.push(member.name.clone());
+        }
         // Whoever asked may have gone: the members are asked in vain then.
-        let _ = replies.send(GatherReply::Expected(expected));
+        let _ = replies.send(GatherReply::Expected { asked, cut_off });
         let number = self.next_gather.replace(self.next_gather.get() + 1);
         self.gathers.borrow_mut().insert(number, replies);
         self.handle(Event::Gather { number, query });

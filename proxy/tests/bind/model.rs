@@ -157,10 +157,10 @@ impl Model {
 
     fn succeeded(&mut self, pair: Pair, sent: u64, now: u64) {
         let (name, password) = pair;
-        let forgives = self.beliefs.remove(&pair).is_some_and(|belief| now < belief.until + MAX_TTL * 1000);
         if self.purged_since(pair, sent) {
             return;
         }
+        let forgives = self.beliefs.remove(&pair).is_some_and(|belief| now < belief.until + MAX_TTL * 1000);
         let mut all = self.succeeded.get(&name).cloned().unwrap_or_default();
         let third = all.len() == 2 && all.iter().all(|&(other, _)| other != password);
         if third {

@@ -174,9 +174,9 @@ impl Oracle {
             }
             Class::Success => {
                 let forgives = self.remembered(pair, now).is_some();
-                self.beliefs.remove(&pair);
                 self.disturbed.insert(pair, ());
                 if !purged {
+                    self.beliefs.remove(&pair);
                     self.was_right(pair, forgives, now);
                 }
                 false

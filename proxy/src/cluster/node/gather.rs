@@ -7,10 +7,14 @@ use super::{Node, Step, leave};
 impl Node {
     /// Asks all members that can be reached; who does not answer is for the shell to notice.
     pub(super) fn gather<W: Waiting>(&mut self, step: &mut Step<'_, W>, number: u64, query: Option<Vec<u8>>) {
-        let links = self.members.dialled_links();
-        let message = match query {
-            Some(body) => Message::Query { number, body },
-            None => Message::Barrier { number },
+        let (links, message) = match query {
+            Some(body) => (self.members.dialled_links(), Message::Query { number, body }),
+            None => {
+                // Without a key in common it was told nothing that it could have taken in.
+                let keys = self.settings.keys;
+                let told = self.members.iter().filter_map(|member| member.channel(&keys));
+                (told.collect(), Message::Barrier { number })
+            }
         };
         self.say(step, links, message);
     }
