@@ -20,7 +20,7 @@ use crate::bind::Guard;
 use crate::clock::Tick;
 
 use super::event::{Count, Direction, Effect, Event, LinkId, Waiting};
-use super::members::{Beat, Member, Members};
+use super::members::{self, Beat, Member, Members};
 use super::message::{Hello, KeyIds, Message, NodeId, OLDEST_PROTOCOL, PROTOCOL, Standing};
 use super::owners::Owners;
 
@@ -283,7 +283,10 @@ impl Node {
     fn reckon_owners<W: Waiting>(&mut self, step: &mut Step<'_, W>) {
         let keys = self.settings.keys;
         let owners = || self.members.iter().filter(|member| member.owner_channel(&keys).is_some());
-        let by_previous = owners().any(|member| !member.keys.accepts(keys.current));
+        // Also of those who may come back: what they purge must find what is stored.
+        let lags = |member: &Member| members::share_a_key(&keys, &member.keys) && !member.keys.accepts(keys.current);
+        let by_previous = self.members.iter().any(lags);
+        step.guard.set_by_previous(by_previous);
         self.owners = Owners::new(self.settings.node, owners().map(|member| member.node), keys, by_previous);
         step.effects.push(Effect::OwnersChanged);
     }
