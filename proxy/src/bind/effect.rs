@@ -16,8 +16,6 @@ pub enum Effect {
         name: NameKey,
         /// Of which password.
         digest: Digest,
-        /// The same under the hashing key before the last rotation, for peers that still use that one.
-        previous: Option<(NameKey, Digest)>,
         /// When the attempt began.
         stamp: Stamp,
         /// What it is answered with.

@@ -156,6 +156,13 @@ impl<W> Flights<W> {
         }
     }
 
+    /// The clock was set from far away: what is under way is no older for that.
+    pub(super) fn restamp(&mut self, now: Tick) {
+        for flight in self.table.iter_mut() {
+            flight.sent_at = now;
+        }
+    }
+
     pub(super) fn drop_lost(&mut self, now: Tick) {
         let before = self.table.len();
         self.table.retain(|flight| now.since(flight.sent_at) < LOST_AFTER);

@@ -1,7 +1,7 @@
 //! The failed-bind cache as the shell sees it: ask before a bind is forwarded, tell what came of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -140,6 +140,7 @@ pub struct Guard<W> {
     pub(super) verdicts: Mutex<Interner>,
     /// This member's [`Origin`] in the stamps of what it learns.
     origin: AtomicU32,
+    by_previous: AtomicBool,
 }
 
 impl<W> Guard<W> {
@@ -156,6 +157,7 @@ impl<W> Guard<W> {
             policy: ArcSwap::from_pointee(policy),
             verdicts: Mutex::new(Interner::default()),
             origin: AtomicU32::new(0),
+            by_previous: AtomicBool::new(false),
         }
     }
 
@@ -191,13 +193,28 @@ impl<W> Guard<W> {
     /// As [`Self::credential`], with the hashes of names that a core saw a moment ago at hand.
     #[must_use]
     pub fn credential_with(&self, memo: &mut NameMemo, name: &[u8], password: &[u8]) -> Credential {
-        self.policy.load().keys.credential_with(memo, name, password)
+        self.in_order(self.policy.load().keys.credential_with(memo, name, password))
     }
 
     /// The hashes of one attempt under the current keys.
     #[must_use]
     pub fn credential(&self, name: &[u8], password: &[u8]) -> Credential {
-        self.policy.load().keys.credential(name, password)
+        self.in_order(self.policy.load().keys.credential(name, password))
+    }
+
+    /// Whether new entries are hashed with the key before the last rotation, because some member does not
+    /// have the current one yet: a purge of that member's would not reach them otherwise.
+    pub fn set_by_previous(&self, by_previous: bool) {
+        self.by_previous.store(by_previous, Ordering::Relaxed);
+    }
+
+    fn in_order(&self, credential: Credential) -> Credential {
+        match credential.previous {
+            Some((name, digest)) if self.by_previous.load(Ordering::Relaxed) => {
+                Credential { name, digest, previous: Some((credential.name, credential.digest)) }
+            }
+            _ => credential,
+        }
     }
 
     /// Decides about one attempt. `waiter` is called, under a lock, only for [`Decision::Wait`].
@@ -300,7 +317,13 @@ impl<W> Guard<W> {
     /// The keys of a name, while two generations are accepted.
     #[must_use]
     pub fn name_keys(&self, name: &[u8]) -> NameKeys {
-        self.policy.load().keys.name_keys(name)
+        let NameKeys { current, previous } = self.policy.load().keys.name_keys(name);
+        match previous {
+            Some(previous) if self.by_previous.load(Ordering::Relaxed) => {
+                NameKeys { current: previous, previous: Some(current) }
+            }
+            previous => NameKeys { current, previous },
+        }
     }
 
     /// What hides names on their way to another member.

@@ -110,7 +110,7 @@ impl<W> Shard<W> {
 
     /// Learns that the password of `lease` is wrong.
     pub(super) fn learn(&mut self, lease: &Lease, wrong: &Wrong<'_>, inherited: Inherited, now: Tick) -> Vec<Effect> {
-        let Credential { name, digest, previous } = lease.credential;
+        let Credential { name, digest, previous: _ } = lease.credential;
         let &Wrong { verdict, short, stamp, lives } = wrong;
         if inherited.late || self.memory.is_late(&name, &digest, lease.sent_at) {
             return vec![Effect::NotRecorded { name, reason: NotRecorded::Late }];
@@ -138,7 +138,7 @@ impl<W> Shard<W> {
             return vec![Effect::NotRecorded { name, reason: NotRecorded::NoCapacity }];
         }
         let verdict = Arc::clone(verdict);
-        let mut effects = vec![Effect::Learned { name, digest, previous, stamp, verdict, life, level }];
+        let mut effects = vec![Effect::Learned { name, digest, stamp, verdict, life, level }];
         if last_good {
             self.memory.last_good_failed(&name, lease.sent_at);
             effects.push(if self.memory.may_purge_others(&name, lives.ttl, now) {
@@ -271,7 +271,6 @@ impl<W> Shard<W> {
         let learned = Effect::Learned {
             name: *name,
             digest: *digest,
-            previous: None,
             stamp: *stamp,
             verdict: Arc::clone(verdict),
             life: now.until(expires),
@@ -310,6 +309,7 @@ impl<W> Shard<W> {
     pub(super) fn leap(&mut self, now: Tick) -> usize {
         self.memory.restamp(now);
         self.flights.close(None, |_, _| true);
+        self.flights.restamp(now);
         self.entries.clear()
     }
 

@@ -114,7 +114,8 @@ impl Members {
             unresponsive: false,
             gone: None,
         });
-        member.standing = *standing;
+        // A greeting may be older than what was heard on another connection.
+        member.standing = member.standing.max(*standing);
         member.keys = *keys;
         member.entries = *entries;
         member.unresponsive = false;

@@ -35,8 +35,8 @@ impl KeyIds {
     }
 }
 
-/// How far a member is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far a member is: a run goes from one to the next, never back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// It still gathers what the others know; it serves no clients yet.
     Joining,

@@ -59,10 +59,9 @@ impl Owners {
     /// The attempt as other members know it.
     #[must_use]
     pub fn shared(&self, credential: &Credential) -> Shared {
-        match (self.by_previous, self.keys.previous, credential.previous) {
-            (true, Some(key), Some((name, digest))) => Shared { key, name, digest },
-            _ => Shared { key: self.keys.current, name: credential.name, digest: credential.digest },
-        }
+        // The guard hashes with the key that all have ([`crate::bind::Guard::set_by_previous`]).
+        let key = self.keys.previous.filter(|_| self.by_previous).unwrap_or(self.keys.current);
+        Shared { key, name: credential.name, digest: credential.digest }
     }
 }
 
@@ -138,14 +137,15 @@ mod tests {
     #[test]
     fn while_a_key_rolls_names_are_found_by_the_one_that_all_have() {
         // One member has only the old key, for which the attempt's `previous` is the current hash.
-        let rolled = credential(7);
-        let (name, digest) = rolled.previous.unwrap();
+        let new = credential(7);
+        let (name, digest) = new.previous.unwrap();
         let old = Credential { name, digest, previous: None };
+        let rolled = Credential { name, digest, previous: Some((new.name, new.digest)) };
         let keys = KeyIds { current: KeyId(1), previous: None };
         let behind = Owners::new(NodeId(9), [NodeId(1), NodeId(2)], keys, false);
         let ahead = view(1, &[2, 9], true);
         assert_eq!(owner(&behind, 9, &old), owner(&ahead, 1, &rolled));
         assert_eq!(behind.shared(&old), ahead.shared(&rolled));
-        assert_eq!(view(1, &[2], false).shared(&rolled).key, KeyId(2));
+        assert_eq!(view(1, &[2], false).shared(&new).key, KeyId(2));
     }
 }

@@ -181,6 +181,8 @@ impl Node {
         self.align(step, hello.standing, hello.now);
         step.effects.push(Effect::MembersChanged);
         self.reckon_owners(step);
+        // The greeting was written before the connection counted as up, and may be outdated.
+        self.say(step, vec![link], Message::Update { standing: self.standing, keys: self.settings.keys });
         // From now on this node tells what it learns; what it learned up to here, a comparison brings.
         if direction == Direction::Dialled && self.standing == Standing::Joined {
             self.syncs.want(link);
@@ -272,7 +274,7 @@ impl Node {
         let Some(member) = self.members.at_mut(link) else { return };
         let rotated = member.keys != keys;
         let joined = member.standing == Standing::Joining && standing == Standing::Joined;
-        member.standing = standing;
+        member.standing = member.standing.max(standing);
         member.keys = keys;
         let channel = member.dialled;
         step.effects.push(Effect::MembersChanged);
@@ -299,7 +301,10 @@ impl Node {
     fn reckon_owners<W: Waiting>(&mut self, step: &mut Step<'_, W>) {
         let keys = self.settings.keys;
         let owners = || self.members.iter().filter(|member| member.owner_channel(&keys).is_some());
-        let by_previous = owners().any(|member| !member.keys.accepts(keys.current));
+        // Also of those who may come back: what they purge must find what is stored.
+        let lags = |member: &Member| members::share_a_key(&keys, &member.keys) && !member.keys.accepts(keys.current);
+        let by_previous = self.members.iter().any(lags);
+        step.guard.set_by_previous(by_previous);
         self.owners = Owners::new(self.settings.node, owners().map(|member| member.node), keys, by_previous);
         step.effects.push(Effect::OwnersChanged);
     }

@@ -25,14 +25,10 @@ impl Node {
     pub(super) fn learned<W: Waiting>(&mut self, step: &mut Step<'_, W>, effects: Vec<BindEffect>) {
         for effect in effects {
             match effect {
-                BindEffect::Learned { name, digest, verdict, life, level, stamp, previous } => {
+                BindEffect::Learned { name, digest, verdict, life, level, stamp } => {
                     let expires = step.now.after(life);
-                    // Members that do not have the new hashing key yet know the attempt by the old one.
-                    for (name, digest) in std::iter::once((name, digest)).chain(previous) {
-                        let verdict = verdict.clone();
-                        let failure = FailureFact { name, digest, stamp, expires, level, verdict };
-                        self.outbox.facts.push(Fact::Failure(failure));
-                    }
+                    let failure = FailureFact { name, digest, stamp, expires, level, verdict };
+                    self.outbox.facts.push(Fact::Failure(failure));
                 }
                 BindEffect::Purged { name: None, .. } => {
                     self.outbox.facts.push(Fact::FlushedAll(step.guard.flushed_all()));

@@ -80,7 +80,8 @@ impl Pardon {
 
     /// Whether this forgives that attempt for certain.
     fn forgives(&self, attempt: &Attempt) -> bool {
-        self.concerns(attempt.pair) && attempt.tick <= self.tick
+        // An attempt that waited for its owner is stamped with the time when it began to wait.
+        self.concerns(attempt.pair) && attempt.tick <= self.tick && attempt.began <= self.at
     }
 }
 
@@ -153,12 +154,12 @@ impl Model {
                 continue;
             }
             match (other.ended, &other.belief) {
-                (None, _) if one_owner && !self.was_good(pair) => {
+                (None, _) if other.certain && one_owner && !self.was_good(pair) => {
                     return Err(format!("I1: {pair:?} goes to the directory beside {other:?}"));
                 }
                 (Some(ended), Some(belief)) if other.certain => {
                     let life = micros(belief.life);
-                    let lives = now + self.grace(life) < ended + life;
+                    let lives = now + self.grace(life) < ended + life && !self.is_superseded(other, now);
                     let knows = belief.known.contains_key(&attempt.run)
                         || (one_owner && self.tolerance.nothing_is_dropped && !self.was_good(pair));
                     if lives && knows {
@@ -174,6 +175,17 @@ impl Model {
         self.of_pair.entry(pair).or_default().push(id);
         self.attempts.insert(id, attempt);
         Ok(())
+    }
+
+    /// Whether a failure that began later, and counts instead, is over: one that was taken for the last good
+    /// one's has a short life.
+    fn is_superseded(&self, attempt: &Attempt, now: Micros) -> bool {
+        self.of(attempt.pair).filter(|other| other.tick >= attempt.tick).any(|other| {
+            match (&other.belief, other.ended) {
+                (Some(belief), Some(ended)) => ended + micros(belief.life) < now + self.grace(micros(belief.life)),
+                _ => false,
+            }
+        })
     }
 
     /// Whether the password was right once, so that it may be let go as the last good one without a lease.
@@ -283,16 +295,17 @@ impl Model {
 
     /// I3 and I2: whether a node may give this answer without asking.
     pub(super) fn told_from_store(&self, run: Run, pair: Pair, code: u32, now: Micros) -> Result<(), String> {
-        let mut why = "no attempt of it was refused";
+        let mut reasons = Vec::new();
         for attempt in self.of(pair).rev() {
             let Some(belief) = &attempt.belief else { continue };
             match self.supports(run, attempt, belief, code, now, now) {
                 Ok(()) => return Ok(()),
-                Err(reason) => why = reason,
+                Err(reason) => reasons.push(format!("{attempt:?}: {reason}")),
             }
         }
+        reasons.truncate(5);
         let last = self.of(pair).next_back();
-        Err(format!("I2/I3: run {run} refuses {pair:?} from its store, but {why}; the last attempt: {last:?}"))
+        Err(format!("I2/I3: run {run} refuses {pair:?} from its store without a reason: {reasons:#?}, last {last:?}"))
     }
 
     fn supports(
@@ -339,7 +352,9 @@ impl Model {
         let supported = self.of(pair).any(|attempt| {
             let in_time = attempt.ended.is_some_and(|ended| ended + 2 * self.tolerance.apart >= parked);
             let said = attempt.check.is_some_and(|check| check != Check::Right) && attempt.code == code;
-            in_time && said && self.forgiven_at(run, attempt, parked.saturating_sub(1)).is_none()
+            // One that waits may have come after a success of the same password; the later answer counts.
+            let before = parked.saturating_sub(1);
+            in_time && said && self.forgiven_at(run, attempt, before).is_none_or(|pardon| pardon.only.is_some())
         });
         if supported { Ok(()) } else { self.told_from_store(run, pair, code, now) }
     }

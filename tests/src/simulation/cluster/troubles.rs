@@ -155,6 +155,10 @@ impl World {
         self.note(|| format!("run {run} begins as node {slot}, {hello:?}"));
         self.processes[slot] = Some(process);
         self.listed[slot] = true;
+        for other in 0..SLOTS {
+            self.look_at_links(slot, other);
+            self.look_at_links(other, slot);
+        }
         self.disturb_all(slot);
         self.later(slot, self.random_below(BEAT), Input::Beat);
         self.later(slot, self.random_below(20 * MILLISECOND), Input::Resolve);
@@ -181,7 +185,10 @@ impl World {
             if !silent {
                 self.dispatch(link, end, Parcel::Close, 0);
             }
-            self.unlinked(link);
+            // Otherwise the other end does not know yet.
+            if self.network.links.get(&link).is_some_and(|link| link.open == [false; 2]) {
+                self.unlinked(link);
+            }
         }
         self.listed[slot] = self.plan.static_list;
     }
@@ -315,25 +322,27 @@ impl World {
     fn linked_both(&mut self, id: LinkId) {
         let Some(link) = self.network.links.get_mut(&id) else { return };
         link.up += 1;
-        if link.up == 2 {
-            let [from, to] = link.ends;
-            self.linked[from.slot][to.slot] = true;
-        }
+        let [from, to] = link.ends;
+        self.look_at_links(from.slot, to.slot);
+    }
+
+    /// Whether what the one dialled leads to the other, at both ends.
+    fn look_at_links(&mut self, from: usize, to: usize) {
+        let ends = (self.end_of(from), self.end_of(to));
+        self.linked[from][to] = match ends {
+            (Some(from), Some(to)) => {
+                self.network.links.values().any(|link| link.up == 2 && !link.broken && link.ends == [from, to])
+            }
+            _ => false,
+        };
     }
 
     /// One end or both have closed.
     fn unlinked(&mut self, id: LinkId) {
         let Some(link) = self.network.links.get_mut(&id) else { return };
         let [from, to] = link.ends;
-        if link.up < 2 {
-            link.up = 0;
-        }
-        if link.up == 2 {
-            link.up = 0;
-            self.linked[from.slot][to.slot] = self.network.links.iter().any(|(&other, link)| {
-                other != id && link.up == 2 && link.ends[0].slot == from.slot && link.ends[1].slot == to.slot
-            });
-        }
+        link.up = 0;
+        self.look_at_links(from.slot, to.slot);
         self.views_changed = self.now;
         self.disturb(from.slot, to.slot);
         self.network.forget_closed(id);

@@ -386,6 +386,13 @@ impl World {
     pub(super) fn together(&self, one: usize, other: Run) -> Option<Micros> {
         let since = self.views_changed + VIEWS_SETTLE + 10 * self.plan.slowest();
         let asks = self.plan.coordination != super::plan::Coordination::Local && self.plan.owners_answer_in_time();
+        // Somebody may still take one for a member that is gone without a word.
+        let alive = |end: &End| self.runs(*end);
+        let haunted = self
+            .network
+            .links
+            .values()
+            .any(|link| (0..2).any(|end| link.open[end] && alive(&link.ends[end]) && !alive(&link.ends[1 - end])));
         let other = (0..SLOTS).find(|&slot| self.run_of(slot) == Some(other))?;
         let sees = |slot: usize| -> Vec<usize> {
             (0..SLOTS).filter(|&to| to == slot || self.linked[slot][to] || self.linked[to][slot]).collect()
@@ -399,7 +406,7 @@ impl World {
         let whole = group.iter().all(|&slot| {
             stays(slot) && sees(slot) == group && group.iter().all(|&to| to == slot || self.in_touch(slot, to))
         });
-        (asks && self.now > since && whole && group.contains(&other)).then_some(since)
+        (asks && !haunted && self.now > since && whole && group.contains(&other)).then_some(since)
     }
 
     /// What must hold when everything has been in peace for long.
