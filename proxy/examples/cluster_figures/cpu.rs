@@ -27,9 +27,19 @@ impl Account {
     /// Seconds that the proxies' threads have been on a core since `earlier`: all but the main one and
     /// those that measure.
     pub(crate) fn of_proxies_since(&self, earlier: &Self) -> f64 {
+        self.by_name_since(earlier).into_values().sum()
+    }
+
+    /// The same by the threads' names.
+    pub(crate) fn by_name_since(&self, earlier: &Self) -> BTreeMap<String, f64> {
         let main = u64::from(std::process::id());
         let proxies = self.0.iter().filter(|(id, (name, _))| **id != main && !name.starts_with(MEASURING));
-        proxies.map(|(id, (_, now))| now - earlier.0.get(id).map_or(0, |(_, then)| *then)).sum::<u64>() as f64 / 1e9
+        let mut seconds = BTreeMap::new();
+        for (id, (name, now)) in proxies {
+            let nanoseconds = now - earlier.0.get(id).map_or(0, |(_, then)| *then);
+            *seconds.entry(name.clone()).or_default() += nanoseconds as f64 / 1e9;
+        }
+        seconds
     }
 }
 

@@ -28,9 +28,12 @@ pub(crate) fn with_many_entries() -> Result<()> {
     let (cpu, octets) = (Account::now(), fleet.running().map(sent).sum::<f64>());
     thread::sleep(WATCHED);
     let seconds = WATCHED.as_secs_f64();
-    let cpu = Account::now().of_proxies_since(&cpu) / seconds / POD_COUNT as f64 * 100.0;
+    let share = |on_core: f64| on_core / seconds / POD_COUNT as f64 * 100.0;
+    let by_name = Account::now().by_name_since(&cpu);
+    let cpu = share(by_name.values().sum());
+    let by_name: Vec<String> = by_name.iter().map(|(name, each)| format!("{name} {:.3}", share(*each))).collect();
     let octets = (fleet.running().map(sent).sum::<f64>() - octets) / seconds / POD_COUNT as f64;
-    let seen = format!("{POD_COUNT} nodes in one process for {seconds} s, their sweeps of the store included");
+    let seen = format!("{POD_COUNT} nodes in one process for {seconds} s, by thread: {}", by_name.join(", "));
     figure("idle with 100,000 entries on 5, % of a core per node", Target::AtMost(0.2), cpu, &seen);
     let seen = "before TLS, as bindproxy_cluster_bytes_total counts".to_owned();
     figure("idle with 100,000 entries on 5, octets/s per node", Target::AtMost(2_000.0), octets, &seen);

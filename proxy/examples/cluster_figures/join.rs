@@ -40,7 +40,7 @@ pub(crate) fn with_much_to_learn() -> Result<()> {
             ensure!(held as u64 == entries, "{held} of {entries} entries after the join");
             let octets = (sent(fleet.member(0)?) - octets) / entries as f64;
             times.push(took);
-            seen = format!("{times:.0?} ms; {octets:.0} octets on the wire and {each:.0} of memory for each entry");
+            seen = format!("{times:.0?} ms; {octets:.0} octets on the wire for each entry");
             fleet.end();
             if entries == 1_000_000 && times.len() == 1 {
                 let seen = format!("resident memory of {entries} entries in a member, its shared verdict included");

@@ -242,10 +242,18 @@ impl Pod {
         self.process.take().expect("the process runs").kill();
     }
 
-    /// SIGSTOP.
+    /// SIGSTOP, and waits until every thread stands still.
     pub fn freeze(&mut self) {
         self.process().freeze();
         self.frozen = true;
+        let tasks = PathBuf::from(format!("/proc/{}/task", self.process().id()));
+        wait::until_true("all threads to stand still", Duration::from_secs(10), || {
+            let tasks = std::fs::read_dir(&tasks).expect("the process's threads");
+            tasks.flatten().all(|task| {
+                let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+                status.lines().any(|line| line.starts_with("State:\tT"))
+            })
+        });
     }
 
     /// SIGCONT.

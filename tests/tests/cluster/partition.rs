@@ -12,6 +12,9 @@ use crate::stage::{plan, slapd};
 const CONVERGED: Duration = Duration::from_secs(10);
 /// How soon a pod must see that others do not answer.
 const NOTICED: Duration = Duration::from_secs(20);
+/// How long somebody may wait who was told to wait for an identical attempt: `requestTimeoutSeconds`. When that
+/// attempt's pod is not heard of any more it is over after some 6 s.
+const WAITED: Duration = Duration::from_secs(10);
 /// The lease deadline and a bind, with room for a machine that is busy with five proxies.
 const BOUNDED: Duration = Duration::from_secs(2);
 
@@ -46,7 +49,7 @@ fn both_sides_serve_and_become_one_again() {
         println!("the slowest bind: {:?} on the left, {:?} on the right", left.slowest, right.slowest);
     });
     let asked = slapd().binds(&dn);
-    assert!(asked <= 2, "{asked} attempts with two sides");
+    assert!(asked <= 2, "{asked} attempts with two sides; leases: {}", lab.leases());
     assert_eq!(slapd().failures(&dn), asked);
 
     // Each side learns what the other does not know.
@@ -82,7 +85,10 @@ fn loss_in_one_direction(lab: &Lab) {
             for pod in [lab.pod(0), lab.pod(1), lab.pod(0)] {
                 let (code, took) = login(pod, &dn, "stale");
                 assert_eq!(code, 49);
-                assert!(took < BOUNDED, "{} took {took:?} while one direction was lost", pod.name());
+                assert!(took < WAITED, "{} took {took:?} while one direction was lost", pod.name());
+                if took > BOUNDED {
+                    println!("{} took {took:?} for a stale password while one direction was lost", pod.name());
+                }
             }
             let asked = slapd().binds(&dn);
             assert!((1..=2).contains(&asked), "{asked} attempts for {dn}");
