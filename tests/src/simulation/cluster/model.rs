@@ -337,20 +337,22 @@ impl Model {
         self.pardons.values().filter(knows).find(|pardon| pardon.forgives(attempt))
     }
 
-    /// The same for a bind that waited since `parked` for an identical one.
+    /// The same for a bind that waited since `parked` for an identical one, of which the owner may have heard late
+    /// because octets or a process were `held` up.
     pub(super) fn told_as_waiter(
         &self,
         run: Run,
         pair: Pair,
         code: u32,
         parked: Micros,
+        held: Micros,
         now: Micros,
     ) -> Result<(), String> {
         if code == 0 {
             return Err(format!("a success of {pair:?} is shared"));
         }
         let supported = self.of(pair).any(|attempt| {
-            let in_time = attempt.ended.is_some_and(|ended| ended + 2 * self.tolerance.apart >= parked);
+            let in_time = attempt.ended.is_some_and(|ended| ended + held + 2 * self.tolerance.apart >= parked);
             let said = attempt.check.is_some_and(|check| check != Check::Right) && attempt.code == code;
             // One that waits may have come after a success of the same password; the later answer counts.
             let before = parked.saturating_sub(1);
