@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
+};
 
 /// An authority whose files lie in one directory.
 #[derive(Debug)]
@@ -57,6 +60,22 @@ impl Authority {
         self.sign(stem, &params)
     }
 
+    /// A certificate of a member of the cluster `cluster`: the URI SAN `bindproxy://CLUSTER`, for
+    /// both sides of a connection.
+    #[must_use]
+    pub fn member(&self, stem: &str, cluster: &str) -> Identity {
+        self.sign(stem, &member(cluster))
+    }
+
+    /// [`Authority::member`] whose time is over.
+    #[must_use]
+    pub fn expired_member(&self, stem: &str, cluster: &str) -> Identity {
+        let mut params = member(cluster);
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        self.sign(stem, &params)
+    }
+
     fn sign(&self, stem: &str, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().expect("generate a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("sign a certificate");
@@ -68,4 +87,13 @@ impl Authority {
         std::fs::write(&identity.key_file, key.serialize_pem()).expect("write a key");
         identity
     }
+}
+
+fn member(cluster: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    let name = format!("bindproxy://{cluster}").try_into().expect("a URI in ASCII");
+    params.subject_alt_names = vec![SanType::URI(name)];
+    params.distinguished_name.push(DnType::CommonName, "a member");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params
 }

@@ -1,8 +1,7 @@
 //! The real `bindproxy` binary, with a configuration file and free ports.
 
 use std::fmt::Write as _;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use crate::certificates::{Authority, Identity};
 use crate::ldap::{Address, Endpoint, Security};
 use crate::process::Process;
 use crate::scratch::Scratch;
-use crate::{ports, wait};
+use crate::{ports, scrape, wait};
 
 /// The binary to test; default: the one beside the test's own executable.
 const BINARY_VARIABLE: &str = "BINDPROXY_BIN";
@@ -112,7 +111,7 @@ impl Configuration {
         );
         let admin = proxy.admin;
         process.wait_until("ready", Duration::from_secs(30), || {
-            get(admin, "/readyz").is_some_and(|(status, _)| status == 200)
+            scrape::get(admin, "/readyz").is_some_and(|(status, _)| status == 200)
         });
         proxy.process = Some(process);
         proxy
@@ -247,18 +246,14 @@ impl Proxy {
     /// Status and body of `GET path` at the admin address; `None` when nobody answers.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        get(self.admin, path)
+        scrape::get(self.admin, path)
     }
 
     /// The sum of all samples of a metric whose labels contain `labels`. Panics when there is none:
     /// every counter exists from the start.
     #[must_use]
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let (status, text) = self.get("/metrics").expect("the admin address answers");
-        assert_eq!(status, 200, "{text}");
-        let samples: Vec<f64> = text.lines().filter_map(|line| sample(line, name, labels)).collect();
-        assert!(!samples.is_empty(), "no metric {name} with {labels:?} in\n{text}");
-        samples.iter().sum()
+        scrape::metric(self.admin, name, labels)
     }
 
     /// Waits until a metric is at least `value`.
@@ -309,30 +304,4 @@ pub fn binary() -> PathBuf {
         path.display()
     );
     path
-}
-
-fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, body.to_owned()))
-}
-
-/// The value of the line `name{labels} value` when it is the metric asked for.
-fn sample(line: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-    let rest = line.strip_prefix(name)?;
-    let (shown, value) = match rest.strip_prefix('{') {
-        Some(rest) => rest.split_once("} ")?,
-        None => ("", rest.strip_prefix(' ')?),
-    };
-    let wanted = labels.iter().all(|(label, value)| {
-        let pair = format!("{label}=\"{value}\"");
-        shown.split(',').any(|found| found == pair)
-    });
-    if wanted { value.trim().parse().ok() } else { None }
 }

@@ -5,7 +5,7 @@
 //! session of its own that waits for the end of its standard input: the kernel closes that pipe
 //! when the binary is gone. Then the shell ends the process groups that it was told of, and every
 //! process whose command line names one of the directories (daemons leave their group), and removes
-//! the directories.
+//! the directories and network namespaces.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -15,19 +15,25 @@ use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 
-/// Reads lines `group N`, `forget N`, `directory PATH`, `removed PATH`.
+/// Reads lines `group N`, `forget N`, `directory PATH`, `removed PATH`, `namespace NAME`.
 const SCRIPT: &str = r#"
-groups=' '; directories=
+groups=' '; directories=; namespaces=
 while read -r verb argument; do
     case $verb in
         group) groups="$groups$argument " ;;
         forget) groups=$(printf %s "$groups" | sed "s/ $argument / /") ;;
         directory) directories="$directories
 $argument" ;;
+        namespace) namespaces="$namespaces $argument" ;;
         removed) directories=$(printf '%s\n' "$directories" | grep -Fxv "$argument") ;;
     esac
 done
 for group in $groups; do kill -s KILL -- "-$group" 2>/dev/null; done
+for namespace in $namespaces; do
+    for process in $(ip netns pids "$namespace" 2>/dev/null); do kill -s KILL "$process" 2>/dev/null; done
+    ip netns delete "$namespace" 2>/dev/null
+    rm -rf -- "/etc/netns/$namespace"
+done
 printf '%s\n' "$directories" | while IFS= read -r directory; do
     case $directory in */bindproxy-*) ;; *) continue ;; esac
     for process in $(grep -lF -- "$directory" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3); do
@@ -70,6 +76,11 @@ pub fn end_group(id: u32) {
 /// The process group `id` was ended; its number may be used by somebody else from now on.
 pub fn forget_group(id: u32) {
     tell(&format!("forget {id}"));
+}
+
+/// Removes the network namespace `name`, with whatever still runs in it, when this binary ends.
+pub fn remove_namespace(name: &str) {
+    tell(&format!("namespace {name}"));
 }
 
 /// Removes `directory` when this binary ends.

@@ -40,6 +40,8 @@ pub struct Settings {
     pub entries: String,
     /// The provider side of syncrepl (RFC 4533).
     pub provides_sync: bool,
+    /// Listens on all addresses, for clients in other network namespaces.
+    pub listens_everywhere: bool,
 }
 
 /// A running slapd.
@@ -76,6 +78,8 @@ impl Slapd {
         process::run(Command::new("/usr/sbin/slapadd").args(["-q", "-f"]).arg(&configuration).arg("-l").arg(seed));
 
         let (address, secure_address) = (ports::free_address(), ports::free_address());
+        let plain =
+            if settings.listens_everywhere { SocketAddr::from(([0, 0, 0, 0], address.port())) } else { address };
         let unix = Endpoint::unix(&scratch.join("ldapi")).url();
         let mut process = Process::start(
             "slapd",
@@ -83,7 +87,7 @@ impl Slapd {
                 .arg("-f")
                 .arg(&configuration)
                 .arg("-h")
-                .arg(format!("ldap://{address} ldaps://{secure_address} {unix}"))
+                .arg(format!("ldap://{plain} ldaps://{secure_address} {unix}"))
                 .args(["-d", "256"]),
             &scratch.join("log"),
         );

@@ -29,7 +29,9 @@ case "${1:-}" in
     exit 2
     ;;
 esac
-cd "${1:-$(dirname "$0")}"
+folder="${1:-$(dirname "$0")}"
+mkdir -p "$folder"
+cd "$folder"
 cluster="${CLUSTER:-mail/corp}"
 members="${MEMBERS:-node-0 node-1 node-2}"
 days="${DAYS:-825}"

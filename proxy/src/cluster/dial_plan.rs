@@ -152,11 +152,12 @@ impl DialPlan {
         }
     }
 
-    /// A member shows up that no connection leads to: whatever did not answer before is dialled now.
+    /// A member shows up that no connection leads to, or this process shows another certificate: whatever
+    /// did not answer before, or was refused, is dialled now.
     pub fn hurry(&mut self, now: Tick) {
         for place in self.places.values_mut() {
             if let State::Waiting(at) = place.state
-                && matches!(place.failure, None | Some(Failure::Unreachable))
+                && matches!(place.failure, None | Some(Failure::Unreachable | Failure::Stranger))
             {
                 place.state = State::Waiting(at.min(now));
             }
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_shows_up_ends_the_wait_for_those_that_did_not_answer() {
+    fn a_member_that_shows_up_ends_the_wait_for_those_that_did_not_answer_or_were_refused() {
         let mut plan = DialPlan::default();
         plan.learn(&found([1, 2]), Tick(0));
         plan.due(Tick(0));
@@ -258,7 +259,7 @@ mod tests {
         plan.failed(address(2), Failure::Stranger, Tick(0), &mut random());
         assert!(plan.due(Tick(1)).is_empty());
         plan.hurry(Tick(1));
-        assert_eq!(plan.due(Tick(1)), [address(1)]);
+        assert_eq!(plan.due(Tick(1)), [address(1), address(2)]);
     }
 
     #[test]

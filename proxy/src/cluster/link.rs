@@ -58,6 +58,8 @@ pub(super) struct Link {
     outbox: Outbox,
     /// Since when a ping waits for an answer, or for anything else from the other side.
     unanswered: Cell<Option<Tick>>,
+    /// When something came last. Whoever opened a connection pings on it, so nothing at all is a sign too.
+    heard: Cell<Tick>,
     why: Cell<Option<&'static str>>,
     /// When the patience with a closing connection ends.
     close_by: Cell<Option<Tick>>,
@@ -65,7 +67,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(id: LinkId, direction: Direction, node: NodeId, name: String) -> Rc<Self> {
+    pub(super) fn new(id: LinkId, direction: Direction, node: NodeId, name: String, now: Tick) -> Rc<Self> {
         Rc::new(Self {
             id,
             direction,
@@ -73,6 +75,7 @@ impl Link {
             name,
             outbox: Outbox::default(),
             unanswered: Cell::new(None),
+            heard: Cell::new(now),
             why: Cell::new(None),
             close_by: Cell::new(None),
             ended: Notify::new(),
@@ -106,6 +109,9 @@ impl Link {
     pub(super) fn look(&self, now: Tick) {
         if self.unanswered.get().is_some_and(|since| now.since(since) > SILENCE) {
             self.abort("nothing was heard of the member although it was pinged");
+        }
+        if self.direction == Direction::Accepted && now.since(self.heard.get()) > SILENCE {
+            self.abort("the member that opened it does not ping any more");
         }
         if self.close_by.get().is_some_and(|by| now > by) {
             self.abort(self.why.get().unwrap_or("closed"));
@@ -145,7 +151,10 @@ async fn read(mesh: &Rc<Mesh>, link: &Link, mut stream: ReadHalf<impl Stream>, u
         }
         match frames.fill(&mut stream).await {
             Ok(0) => return LinkEnd::Closed,
-            Ok(_) => link.unanswered.set(None),
+            Ok(_) => {
+                link.unanswered.set(None);
+                link.heard.set(mesh.process_now());
+            }
             Err(error) => return error.into(),
         }
     }

@@ -46,7 +46,7 @@ pub struct Member {
     pub standing: Standing,
     /// Its hashing keys.
     pub keys: KeyIds,
-    /// Failed binds that it held when it said hello.
+    /// Failed binds that it held when it was heard of last.
     pub entries: u32,
     /// The connection that this node dialled.
     pub dialled: Option<LinkId>,

@@ -252,7 +252,7 @@ impl Mesh {
     ) {
         let Greeted { stream, hello, unread } = greeted;
         let id = LinkId(self.next_link.replace(self.next_link.get() + 1));
-        let link = Link::new(id, direction, hello.node, hello.name.clone());
+        let link = Link::new(id, direction, hello.node, hello.name.clone(), self.process_now());
         self.links.borrow_mut().insert(id, link.clone());
         let gauge = self.metrics().links(match direction {
             Direction::Dialled => MessageDirection::Out,
@@ -292,6 +292,10 @@ impl Mesh {
             Input::Event(event) => {
                 if let Event::Withdrawn { ask, timed_out: _ } = &event {
                     self.asks.borrow_mut().remove(ask);
+                }
+                if matches!(event, Event::Rotated(_)) {
+                    self.plan.borrow_mut().hurry(self.process_now());
+                    self.plan_changed.notify_one();
                 }
                 self.handle(event);
             }

@@ -275,6 +275,8 @@ pub enum Message {
         now: Tick,
         /// From the ping.
         number: u64,
+        /// Failed binds that it holds.
+        entries: u32,
     },
     /// My standing, or my keys, have changed.
     Update {

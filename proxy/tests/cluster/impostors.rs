@@ -90,7 +90,7 @@ async fn everything_right_but_another_hashing_key() {
 }
 
 #[tokio::test]
-async fn octets_that_are_no_tls_and_silence() {
+async fn octets_that_are_no_tls() {
     use std::io::{Read as _, Write as _};
     let pair = Pair::new().await;
     let honest = pair.honest();

@@ -6,4 +6,5 @@
 mod admin;
 mod impostors;
 mod members;
+mod mute;
 mod world;

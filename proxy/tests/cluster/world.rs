@@ -84,6 +84,14 @@ pub(crate) struct Wanted<'a> {
 
 /// Starts a member; it may not have joined yet.
 pub(crate) fn start(wanted: &Wanted<'_>, papers: Papers) -> Member {
+    let path = write(wanted, &papers);
+    let loaded = config::load(&path).unwrap_or_else(|problems| panic!("{problems}"));
+    let server = Server::start(&loaded, &path, 1, None).unwrap();
+    Member { server, papers }
+}
+
+/// Writes a member's configuration to its papers.
+pub(crate) fn write(wanted: &Wanted<'_>, papers: &Papers) -> PathBuf {
     let Wanted { name, cluster, coordination, address, others, upstream } = wanted;
     let others: Vec<String> = others.iter().map(|other| format!("'{other}'")).collect();
     let text = format!(
@@ -99,9 +107,7 @@ pub(crate) fn start(wanted: &Wanted<'_>, papers: Papers) -> Member {
     );
     let path = papers.path("bindproxy.yaml");
     std::fs::write(&path, text).unwrap();
-    let loaded = config::load(&path).unwrap_or_else(|problems| panic!("{problems}"));
-    let server = Server::start(&loaded, &path, 1, None).unwrap();
-    Member { server, papers }
+    path
 }
 
 impl Member {

@@ -171,7 +171,7 @@ fn message() -> impl Strategy<Value = Message> {
         (any::<u64>(), body()).prop_map(|(number, body)| Message::Query { number, body }),
         (any::<u64>(), body()).prop_map(|(number, body)| Message::Reply { number, body }),
         (tick(), any::<u64>()).prop_map(|(now, number)| Message::Ping { now, number }),
-        (tick(), any::<u64>()).prop_map(|(now, number)| Message::Pong { now, number }),
+        (tick(), any::<u64>(), any::<u32>()).prop_map(|(now, number, entries)| Message::Pong { now, number, entries }),
         (standing(), keys()).prop_map(|(standing, keys)| Message::Update { standing, keys }),
     ]
 }

@@ -150,7 +150,7 @@ pub(crate) fn all() -> Vec<(&'static str, Message)> {
         ("query", Message::Query { number: 3, body: b"{\"explain\":\"~1a2b3c4d\"}".to_vec() }),
         ("reply", Message::Reply { number: 3, body: b"{}".to_vec() }),
         ("ping", Message::Ping { now: SENT, number: 4 }),
-        ("pong", Message::Pong { now: SENT, number: 4 }),
+        ("pong", Message::Pong { now: SENT, number: 4, entries: 12 }),
         ("update", Message::Update { standing: Standing::Leaving, keys: keys(None) }),
     ]
 }

@@ -7,7 +7,7 @@ use crate::bind::Fact;
 use crate::clock::Tick;
 
 use super::super::event::{Effect, LinkId, Waiting};
-use super::super::members::Beat;
+use super::super::members::{self, Beat};
 use super::super::message::{Message, Standing};
 use super::push::reckoned;
 use super::{Node, Step};
@@ -69,7 +69,10 @@ impl Node {
                 }
                 // All there are have nothing to give either: the first start of a cluster.
                 let met = self.members.dialled_links().len();
-                let nobody = self.members.iter().all(|member| member.standing != Standing::Joined);
+                let nobody = !self
+                    .members
+                    .iter()
+                    .any(|member| member.standing == Standing::Joined && members::share_a_key(&keys, &member.keys));
                 if nobody && self.joining.others.is_some_and(|others| met >= others) {
                     return self.join(step, true);
                 }

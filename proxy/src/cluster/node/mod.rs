@@ -146,7 +146,7 @@ impl Node {
             keys: self.settings.keys,
             now,
             standing: self.standing,
-            entries: u32::try_from(guard.stats().live).unwrap_or(u32::MAX),
+            entries: live(guard),
         }
     }
 
@@ -210,6 +210,7 @@ impl Node {
     fn received<W: Waiting>(&mut self, step: &mut Step<'_, W>, link: LinkId, message: Message) {
         let Some(member) = self.members.at_mut(link) else { return };
         let (node, standing) = (member.node, member.standing);
+        let shares_a_key = members::share_a_key(&self.settings.keys, &member.keys);
         if std::mem::take(&mut member.unresponsive) {
             self.reckon_owners(step);
         }
@@ -219,6 +220,16 @@ impl Node {
             Message::Facts { sent, facts } => {
                 self.align(step, standing, sent);
                 self.take_in(step, link, sent, &facts);
+            }
+            // Nothing of what this node holds means anything to it; only a stranger asks all the same.
+            Message::SnapshotRequest { .. }
+            | Message::Compare { .. }
+            | Message::Descend { .. }
+            | Message::Leaves { .. }
+            | Message::Want { .. }
+                if !shares_a_key =>
+            {
+                step.count(Count::RefusedKey);
             }
             Message::SnapshotRequest { cursor } => self.send_snapshot(step, link, cursor),
             Message::SnapshotPart { sent, facts, next } => {
@@ -244,10 +255,17 @@ impl Node {
             Message::Reply { number, body } => self.replied(step, link, number, body),
             Message::Ping { now, number } => {
                 self.align(step, standing, now);
-                let now = step.now;
-                self.say(step, vec![link], Message::Pong { now, number });
+                let (now, entries) = (step.now, live(step.guard));
+                self.say(step, vec![link], Message::Pong { now, number, entries });
             }
-            Message::Pong { now, number: _ } => self.align(step, standing, now),
+            Message::Pong { now, number: _, entries } => {
+                if let Some(member) = self.members.at_mut(link)
+                    && std::mem::replace(&mut member.entries, entries) != entries
+                {
+                    step.effects.push(Effect::MembersChanged);
+                }
+                self.align(step, standing, now);
+            }
             Message::Update { standing, keys } => self.updated(step, link, standing, keys),
         }
     }
@@ -324,4 +342,9 @@ impl Node {
             step.effects.push(Effect::Send { links, message });
         }
     }
+}
+
+/// Failed binds that a guard holds.
+fn live<W>(guard: &Guard<W>) -> u32 {
+    u32::try_from(guard.stats().live).unwrap_or(u32::MAX)
 }

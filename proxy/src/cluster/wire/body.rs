@@ -90,7 +90,9 @@ pub(super) fn put(message: &Message, out: &mut Vec<u8>) -> Result<(), EncodeErro
         Message::Query { number, body } => put_query(begin(out, QUERY), *number, body),
         Message::Reply { number, body } => put_query(begin(out, REPLY), *number, body),
         Message::Ping { now, number } => fields(begin(out, PING), &[&now.0.to_le_bytes(), &number.to_le_bytes()]),
-        Message::Pong { now, number } => fields(begin(out, PONG), &[&now.0.to_le_bytes(), &number.to_le_bytes()]),
+        Message::Pong { now, number, entries } => {
+            fields(begin(out, PONG), &[&now.0.to_le_bytes(), &number.to_le_bytes(), &entries.to_le_bytes()])
+        }
         Message::Update { standing, keys } => {
             fields(begin(out, UPDATE), &[&[standing_code(*standing)]])?;
             put_keys(out, keys);
@@ -150,7 +152,7 @@ pub(super) fn read(frame: &[u8]) -> Result<Message, DecodeError> {
         QUERY => Message::Query { number: octets.u64()?, body: query(octets)? },
         REPLY => Message::Reply { number: octets.u64()?, body: query(octets)? },
         PING => Message::Ping { now: tick(octets.u64()?), number: octets.u64()? },
-        PONG => Message::Pong { now: tick(octets.u64()?), number: octets.u64()? },
+        PONG => Message::Pong { now: tick(octets.u64()?), number: octets.u64()?, entries: octets.u32()? },
         UPDATE => Message::Update { standing: standing(octets.u8()?)?, keys: keys(octets)? },
         unknown if unknown & OPTIONAL != 0 => Message::Unknown(unknown),
         unknown => return Err(DecodeError::Kind(unknown)),

@@ -4,6 +4,7 @@
 //! compared and how it is configured), [`rounds`] (interleaved windows), [`works`] (what is
 //! measured), [`figure`] (ratios and the table).
 
+mod cluster;
 pub mod figure;
 pub mod rounds;
 pub mod running;
@@ -41,6 +42,8 @@ pub enum Work {
     Spray,
     /// The store by itself.
     Store,
+    /// Several proxies as one.
+    Cluster,
 }
 
 /// Measures bindproxy against its peers: one table on stdout, progress on stderr.
@@ -116,6 +119,7 @@ pub fn run(settings: &Settings) -> Result<()> {
             Work::Idle => bench.idle(),
             Work::Spray => bench.spray(),
             Work::Store => bench.store(),
+            Work::Cluster => bench.cluster(),
         };
         if let Err(error) = measured {
             failed.push(format!("{work:?} could not be measured: {error:#}"));

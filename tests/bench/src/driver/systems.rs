@@ -74,6 +74,52 @@ pub fn bindproxy(yard: &Yard, front: Front, stand_in: bool) -> Result<Running> {
     Running::start(yard, "bindproxy", address, Command::new(program).arg("run").arg("--config").arg(config))
 }
 
+/// A proxy that is a member of a cluster.
+pub const CLUSTERED: &str = "clustered";
+/// The same proxy without a cluster.
+pub const ALONE: &str = "alone";
+
+/// Three proxies that are one cluster, each in front of the same directory.
+pub fn members(yard: &Yard, behind: Behind) -> Result<Vec<Running>> {
+    let addresses: Vec<SocketAddr> = (0..3).map(|_| yard.address()).collect::<Result<_>>()?;
+    let list: Vec<String> = addresses.iter().map(|address| format!("{:?}", address.to_string())).collect();
+    let (certificate, key) = yard.member_of("bench/cluster")?;
+    let names = [CLUSTERED, "second member", "third member"];
+    let member = |(name, address): (&'static str, &SocketAddr)| {
+        let section = format!(
+            "cluster: {{name: bench/cluster, address: \"{address}\", nodeName: {name:?}, discovery: {{static: [{}]}}, \
+             certificateFile: {certificate:?}, keyFile: {key:?}, caFile: {:?}}}\n",
+            list.join(", "),
+            yard.authority(),
+        );
+        of_cluster_work(yard, name, behind, &section)
+    };
+    names.into_iter().zip(&addresses).map(member).collect()
+}
+
+/// What [`members`] are compared with.
+pub fn alone(yard: &Yard, behind: Behind) -> Result<Running> {
+    of_cluster_work(yard, ALONE, behind, "")
+}
+
+fn of_cluster_work(yard: &Yard, name: &'static str, behind: Behind, section: &str) -> Result<Running> {
+    let (address, admin) = (yard.address()?, yard.address()?);
+    let hash_key = yard.write("hash.key", "a hashing key of 32 octets: 012.")?;
+    let config = yard.write(
+        &format!("{name}.yaml"),
+        &format!(
+            "listeners:\n- {{name: bench, address: \"{address}\"}}\nupstreams:\n\
+             - {{name: directory, host: \"{}\", port: {}}}\n\
+             cache: {{keyFile: {hash_key:?}, requestPasswordPolicy: Never}}\n\
+             admin: {{address: \"{admin}\"}}\nlogging: {{level: warn}}\n{section}",
+            behind.address.ip(),
+            behind.address.port(),
+        ),
+    )?;
+    let program = std::env::var_os("BINDPROXY_BIN").map_or_else(|| yard.program("bindproxy"), Into::into);
+    Running::start(yard, name, address, Command::new(program).arg("run").arg("--config").arg(config))
+}
+
 /// A directory that answers with fixed octets, on so many cores.
 pub fn canned(yard: &Yard, name: &'static str, cores: usize, tls: bool, answer: BindAnswer) -> Result<Running> {
     let address = yard.address()?;

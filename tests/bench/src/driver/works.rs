@@ -41,11 +41,11 @@ const IDLE_CONNECTIONS: u32 = 8_000;
 
 const PROXY: &str = "bindproxy";
 
-fn cpu_of(group: &'static str) -> impl Fn(&Outcome) -> f64 {
+pub(super) fn cpu_of(group: &'static str) -> impl Fn(&Outcome) -> f64 {
     move |outcome| outcome.watched.get(group).map_or(f64::NAN, |watched| watched.cpu_micros)
 }
 
-fn rate(outcome: &Outcome) -> f64 {
+pub(super) fn rate(outcome: &Outcome) -> f64 {
     outcome.operations_per_second
 }
 
@@ -292,13 +292,13 @@ impl Bench {
         systems::bindproxy(&self.yard, Front { tls, behind, entries: DEFAULT_ENTRIES }, self.stand_in)
     }
 
-    fn run(&mut self, work: &str, load: &[&str], subjects: &[Subject<'_>]) -> Result<Vec<Round>> {
+    pub(super) fn run(&mut self, work: &str, load: &[&str], subjects: &[Subject<'_>]) -> Result<Vec<Round>> {
         let mut arguments: Vec<String> = load.iter().map(|&argument| argument.to_owned()).collect();
         arguments.extend(["--secs".to_owned(), self.secs.to_string()]);
         rounds(&self.yard, work, self.rounds, &arguments, subjects, &mut self.windows)
     }
 
-    fn ratio(
+    pub(super) fn ratio(
         &mut self,
         work: &str,
         what: (&str, Unit),
@@ -312,7 +312,11 @@ impl Bench {
 
     /// What is answered from the cache costs the directory nothing; else the comparison is void.
     fn asked_nobody(&mut self, work: &str, rounds: &[Round]) {
-        let samples = rounds.iter().filter_map(|round| Some(cpu_of(BEHIND)(round.get(PROXY)?))).collect();
+        self.asked_nobody_of(PROXY, work, rounds);
+    }
+
+    pub(super) fn asked_nobody_of(&mut self, system: &str, work: &str, rounds: &[Round]) {
+        let samples = rounds.iter().filter_map(|round| Some(cpu_of(BEHIND)(round.get(system)?))).collect();
         self.figures.push(Figure {
             work: work.to_owned(),
             what: "CPU us of the directory".to_owned(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use parking_lot::Mutex;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 
 /// The directory of one run; its configurations and logs stay there until the next one.
 pub struct Yard {
@@ -77,13 +77,23 @@ impl Yard {
         self.file("server.key")
     }
 
+    /// Certificate and key (PEM) of the members of this cluster.
+    pub fn member_of(&self, cluster: &str) -> Result<(PathBuf, PathBuf)> {
+        let authority_key = KeyPair::from_pem(&fs::read_to_string(self.file("ca.key"))?)?;
+        let key = KeyPair::generate()?;
+        let mut member = CertificateParams::default();
+        member.subject_alt_names = vec![SanType::URI(format!("bindproxy://{cluster}").try_into()?)];
+        let authority = authority()?;
+        let certificate = member.signed_by(&key, &Issuer::from_params(&authority, &authority_key))?;
+        Ok((self.write("member.pem", &certificate.pem())?, self.write("member.key", &key.serialize_pem())?))
+    }
+
     fn make_certificates(&self) -> Result<()> {
         let authority_key = KeyPair::generate()?;
-        let mut authority = CertificateParams::new(Vec::new())?;
-        authority.distinguished_name.push(DnType::CommonName, "bench authority");
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = authority()?;
         let certificate = authority.self_signed(&authority_key)?;
         fs::write(self.authority(), certificate.pem())?;
+        fs::write(self.file("ca.key"), authority_key.serialize_pem())?;
 
         let key = KeyPair::generate()?;
         let mut server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
@@ -93,4 +103,11 @@ impl Yard {
         fs::write(self.key(), key.serialize_pem())?;
         Ok(())
     }
+}
+
+fn authority() -> Result<CertificateParams> {
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.distinguished_name.push(DnType::CommonName, "bench authority");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    Ok(authority)
 }
