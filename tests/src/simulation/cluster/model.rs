@@ -20,6 +20,8 @@ pub(super) type Run = u32;
 pub(super) struct Attempt {
     pub(super) pair: Pair,
     pub(super) run: Run,
+    /// When the owner was asked, or would have been.
+    pub(super) asked: Micros,
     /// When it began, in virtual time and as its node's guard stamped it.
     pub(super) began: Micros,
     pub(super) tick: Tick,
@@ -149,7 +151,7 @@ impl Model {
         let (pair, now) = (attempt.pair, attempt.began);
         for other in self.of(pair).filter(|_| attempt.shared).filter(|other| other.shared) {
             let since = if other.run == attempt.run { Some(0) } else { together(other.run) };
-            let one_owner = since.is_some_and(|since| other.began > since);
+            let one_owner = since.is_some_and(|since| other.asked.min(attempt.asked) > since);
             if self.may_be_forgiven(other) {
                 continue;
             }

@@ -89,7 +89,7 @@ impl World {
         };
         let credential = credential(process, asked);
         let decision = process.guard.decide(&credential, Source::local(), tick, || Waiter::Session(session));
-        process.sessions.insert(session, Session { pair, since: now, phase: Phase::Parked, gone: false });
+        process.sessions.insert(session, Session { pair, since: now, phase: Phase::Parked, leads: now, gone: false });
         self.note(|| format!("run {run} (node {slot}): session {session} presents {pair:?}: {decision:?}"));
         match decision {
             Decision::Answer(verdict) => {
@@ -117,9 +117,10 @@ impl World {
     fn lead(&mut self, slot: usize, session: u64, lease: Lease) -> Result<(), String> {
         let now = self.now;
         let Some(process) = &mut self.processes[slot] else { return Ok(()) };
-        if !process.sessions.contains_key(&session) {
+        let Some(state) = process.sessions.get_mut(&session) else {
             return Err(format!("session {session} gets a lease but is over"));
-        }
+        };
+        state.leads = now;
         let asks = self.plan.coordination != Coordination::Local
             && self.fault != Some(Fault::NobodyAsks)
             && lease.is_shared()
@@ -165,19 +166,22 @@ impl World {
         let now = self.now;
         let id = self.number();
         let tick = lease.sent_at();
-        let shared = lease.is_shared();
         let Some(process) = &mut self.processes[slot] else { return Ok(()) };
         let run = process.run;
         let Some(state) = process.sessions.get_mut(&session) else {
             return Err(format!("session {session} goes to the directory but is over"));
         };
         state.phase = Phase::Upstream;
-        let pair = state.pair;
+        let (pair, asked) = (state.pair, state.leads);
+        // One that waited while the key rolled goes by another key than those who come now, who do not find it.
+        let by_this_key = lease.name() == process.guard.name_key(spelling(pair.0, true).as_bytes());
+        let shared = lease.is_shared() && by_this_key;
         process.upstream.insert(id, Upstream { session, lease, granted });
         self.note(|| format!("run {run} (node {slot}): attempt {id} of {pair:?} for session {session}, {granted:?}"));
         let attempt = Attempt {
             pair,
             run,
+            asked: asked,
             began: now,
             tick,
             shared,
@@ -353,7 +357,7 @@ impl World {
         let now = self.now;
         let Some(process) = &mut self.processes[slot] else { return Ok(()) };
         let run = process.run;
-        let Some(Session { pair, since, phase: _, gone: _ }) = process.sessions.remove(&session) else {
+        let Some(Session { pair, since, phase: _, leads: _, gone: _ }) = process.sessions.remove(&session) else {
             return Err(format!("session {session} is answered twice"));
         };
         self.note(|| format!("run {run} (node {slot}): session {session} is told {told:?}"));

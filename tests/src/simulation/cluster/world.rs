@@ -215,6 +215,7 @@ impl World {
         }
         self.now = end;
         self.finish().map_err(|what| self.violation(what))?;
+        self.report.seeds = 1;
         self.report.locks = self.directory.locks;
         Ok(self.report)
     }
