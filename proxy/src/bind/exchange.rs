@@ -98,7 +98,10 @@ impl<W> Guard<W> {
         let released = match conclusion {
             Conclusion::Verdict(verdict) => shard.release(&lease, &verdict),
             Conclusion::Success => shard.release_to_bind(&lease, now),
-            Conclusion::Fault => shard.fault(&lease, now),
+            Conclusion::Fault => {
+                drop(shard);
+                self.fault(&lease, now)
+            }
         };
         Settled { class: None, released, effects: Vec::new() }
     }

@@ -237,7 +237,7 @@ impl<W> Guard<W> {
     pub fn settle(&self, lease: Lease, outcome: Outcome, now: Tick) -> Settled<W> {
         let verdict = match outcome {
             Outcome::Fault => {
-                let released = self.shard(&lease.credential.name).fault(&lease, now);
+                let released = self.fault(&lease, now);
                 return Settled { class: None, released, effects: Vec::new() };
             }
             Outcome::Verdict(verdict) => Arc::new(verdict),
@@ -306,6 +306,17 @@ impl<W> Guard<W> {
             }
         }
         Settled { class: Some(class), released, effects }
+    }
+
+    /// Lets those who wait go after a fault. Their answer may be known by now, under either key.
+    pub(super) fn fault(&self, lease: &Lease, now: Tick) -> Vec<(W, Release)> {
+        let previous = lease.credential.previous;
+        let known = previous.and_then(|(name, digest)| self.shard(&name).entries.peek(&name, &digest, now));
+        let mut shard = self.shard(&lease.credential.name);
+        match known {
+            Some(verdict) => shard.release(lease, &verdict),
+            None => shard.fault(lease, now),
+        }
     }
 
     /// The key of a name, as effects, logs and reports call it.

@@ -354,7 +354,7 @@ fn after_a_leap_of_the_clock_there_are_no_failures_and_purges_are_of_now() {
 }
 
 #[test]
-fn peers_hear_of_an_attempt_under_both_keys() {
+fn while_a_key_rolls_failures_have_one_key_and_names_two() {
     use bindproxy::bind::{HashKey, Keys};
     let key = |octet| HashKey::from_bytes([octet; 32]);
     let mut world = World::new();
@@ -367,10 +367,10 @@ fn peers_hear_of_an_attempt_under_both_keys() {
     assert!(world.guard.is_last_good(&new));
     let settled = world.answer(lease, 49, WRONG);
     let learned = settled.effects.iter().find_map(|effect| match effect {
-        Effect::Learned { name, digest, previous, stamp, .. } => Some((*name, *digest, *previous, stamp.at())),
+        Effect::Learned { name, digest, stamp, .. } => Some((*name, *digest, stamp.at())),
         _ => None,
     });
-    assert_eq!(learned, Some((new.name, new.digest, Some((old.name, old.digest)), world.now)));
+    assert_eq!(learned, Some((new.name, new.digest, world.now)));
     let mut hear: Vec<NameKey> = settled.effects.iter().filter_map(Effect::name_to_tell).collect();
     let mut both = vec![old.name, new.name];
     hear.sort_unstable();
@@ -381,6 +381,14 @@ fn peers_hear_of_an_attempt_under_both_keys() {
     let mut hear = hears(&mut world, "cn=a", "p", 0, "");
     hear.sort_unstable();
     assert_eq!(hear, both);
+
+    // As long as a member lacks the new key, the old one is the one for new entries; the new one is accepted.
+    world.guard.set_by_previous(true);
+    let shared = world.guard.credential(b"cn=a", b"p");
+    assert_eq!((shared.name, shared.digest, shared.previous), (old.name, old.digest, Some((new.name, new.digest))));
+    assert_eq!(world.guard.name_key(b"cn=a"), old.name);
+    world.guard.set_by_previous(false);
+    assert_eq!(world.guard.credential(b"cn=a", b"p"), new);
 }
 
 #[test]

@@ -302,7 +302,10 @@ impl Node {
         let keys = self.settings.keys;
         let owners = || self.members.iter().filter(|member| member.owner_channel(&keys).is_some());
         // Also of those who may come back: what they purge must find what is stored.
-        let lags = |member: &Member| members::share_a_key(&keys, &member.keys) && !member.keys.accepts(keys.current);
+        let lags = |member: &Member| {
+            let lacks = members::share_a_key(&keys, &member.keys) && !member.keys.accepts(keys.current);
+            lacks && member.state() != members::State::Left
+        };
         let by_previous = self.members.iter().any(lags);
         step.guard.set_by_previous(by_previous);
         self.owners = Owners::new(self.settings.node, owners().map(|member| member.node), keys, by_previous);

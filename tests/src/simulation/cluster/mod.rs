@@ -52,6 +52,8 @@ pub enum Fault {
 /// What runs did, so that a test can tell runs that exercised nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// Runs.
+    pub seeds: u64,
     /// Steps of the virtual world.
     pub events: u64,
     /// Messages between nodes.
@@ -93,6 +95,7 @@ impl Report {
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
+            seeds: self.seeds + other.seeds,
             events: self.events + other.events,
             messages: self.messages + other.messages,
             presented: self.presented + other.presented,

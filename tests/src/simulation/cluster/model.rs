@@ -20,6 +20,8 @@ pub(super) type Run = u32;
 pub(super) struct Attempt {
     pub(super) pair: Pair,
     pub(super) run: Run,
+    /// When the owner was asked, or would have been.
+    pub(super) asked: Micros,
     /// When it began, in virtual time and as its node's guard stamped it.
     pub(super) began: Micros,
     pub(super) tick: Tick,
@@ -149,7 +151,7 @@ impl Model {
         let (pair, now) = (attempt.pair, attempt.began);
         for other in self.of(pair).filter(|_| attempt.shared).filter(|other| other.shared) {
             let since = if other.run == attempt.run { Some(0) } else { together(other.run) };
-            let one_owner = since.is_some_and(|since| other.began > since);
+            let one_owner = since.is_some_and(|since| other.asked.min(attempt.asked) > since);
             if self.may_be_forgiven(other) {
                 continue;
             }
@@ -337,20 +339,22 @@ impl Model {
         self.pardons.values().filter(knows).find(|pardon| pardon.forgives(attempt))
     }
 
-    /// The same for a bind that waited since `parked` for an identical one.
+    /// The same for a bind that waited since `parked` for an identical one, of which the owner may have heard late
+    /// because octets or a process were `held` up.
     pub(super) fn told_as_waiter(
         &self,
         run: Run,
         pair: Pair,
         code: u32,
         parked: Micros,
+        held: Micros,
         now: Micros,
     ) -> Result<(), String> {
         if code == 0 {
             return Err(format!("a success of {pair:?} is shared"));
         }
         let supported = self.of(pair).any(|attempt| {
-            let in_time = attempt.ended.is_some_and(|ended| ended + 2 * self.tolerance.apart >= parked);
+            let in_time = attempt.ended.is_some_and(|ended| ended + held + 2 * self.tolerance.apart >= parked);
             let said = attempt.check.is_some_and(|check| check != Check::Right) && attempt.code == code;
             // One that waits may have come after a success of the same password; the later answer counts.
             let before = parked.saturating_sub(1);

@@ -152,6 +152,8 @@ pub(super) struct Session {
     pub(super) pair: Pair,
     pub(super) since: Micros,
     pub(super) phase: Phase,
+    /// Since when it has its process's lease.
+    pub(super) leads: Micros,
     pub(super) gone: bool,
 }
 

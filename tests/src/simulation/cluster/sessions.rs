@@ -24,6 +24,8 @@ pub(super) const REQUEST_TIMEOUT: Micros = 10 * SECOND;
 const LEASE_DEADLINE: Micros = 100 * MILLISECOND;
 /// The same with `coordination: Strict`.
 const STRICT_DEADLINE: Micros = 2 * SECOND;
+/// A process hangs for so long at most; a connection over which nothing comes is closed sooner.
+const LONGEST_HOLD: Micros = 13 * SECOND;
 /// How soon a session looks again for an owner that there was not.
 const LOOK_AGAIN: Micros = 50 * MILLISECOND;
 /// Waiting for one's turn, for the owner, for one more turn, and for the directory.
@@ -87,7 +89,7 @@ impl World {
         };
         let credential = credential(process, asked);
         let decision = process.guard.decide(&credential, Source::local(), tick, || Waiter::Session(session));
-        process.sessions.insert(session, Session { pair, since: now, phase: Phase::Parked, gone: false });
+        process.sessions.insert(session, Session { pair, since: now, phase: Phase::Parked, leads: now, gone: false });
         self.note(|| format!("run {run} (node {slot}): session {session} presents {pair:?}: {decision:?}"));
         match decision {
             Decision::Answer(verdict) => {
@@ -115,9 +117,10 @@ impl World {
     fn lead(&mut self, slot: usize, session: u64, lease: Lease) -> Result<(), String> {
         let now = self.now;
         let Some(process) = &mut self.processes[slot] else { return Ok(()) };
-        if !process.sessions.contains_key(&session) {
+        let Some(state) = process.sessions.get_mut(&session) else {
             return Err(format!("session {session} gets a lease but is over"));
-        }
+        };
+        state.leads = now;
         let asks = self.plan.coordination != Coordination::Local
             && self.fault != Some(Fault::NobodyAsks)
             && lease.is_shared()
@@ -163,19 +166,22 @@ impl World {
         let now = self.now;
         let id = self.number();
         let tick = lease.sent_at();
-        let shared = lease.is_shared();
         let Some(process) = &mut self.processes[slot] else { return Ok(()) };
         let run = process.run;
         let Some(state) = process.sessions.get_mut(&session) else {
             return Err(format!("session {session} goes to the directory but is over"));
         };
         state.phase = Phase::Upstream;
-        let pair = state.pair;
+        let (pair, asked) = (state.pair, state.leads);
+        // One that waited while the key rolled goes by another key than those who come now, who do not find it.
+        let by_this_key = lease.name() == process.guard.name_key(spelling(pair.0, true).as_bytes());
+        let shared = lease.is_shared() && by_this_key;
         process.upstream.insert(id, Upstream { session, lease, granted });
         self.note(|| format!("run {run} (node {slot}): attempt {id} of {pair:?} for session {session}, {granted:?}"));
         let attempt = Attempt {
             pair,
             run,
+            asked: asked,
             began: now,
             tick,
             shared,
@@ -285,15 +291,22 @@ impl World {
             self.tell(slot, fact);
         }
         if others {
-            self.pardon(slot, Some(pair.0), Some(pair.1), "the last good password failed");
+            // Forgiven is what began no later than the attempt that showed it.
+            let (at, tick) = self.model.attempt(attempt).map_or((now, tick), |attempt| (attempt.began, attempt.tick));
+            let known = BTreeMap::from([(self.run_of(slot).unwrap_or_default(), now)]);
+            let (name, except) = (Some(pair.0), Some(pair.1));
+            let what = "the last good password failed after that";
+            let fact = self.model.pardon(Pardon { name, only: None, except, at, tick, known, what });
+            self.tell(slot, fact);
         }
         Ok(())
     }
 
-    fn pardon(&mut self, slot: usize, name: Option<usize>, except: Option<u32>, what: &'static str) -> FactId {
+    fn pardon(&mut self, slot: usize, name: Option<usize>, what: &'static str) -> FactId {
         let run = self.run_of(slot).unwrap_or_default();
         let known = BTreeMap::from([(run, self.now)]);
-        let pardon = Pardon { name, only: None, except, at: self.now, tick: self.tick(slot), known, what };
+        let (at, tick) = (self.now, self.tick(slot));
+        let pardon = Pardon { name, only: None, except: None, at, tick, known, what };
         let fact = self.model.pardon(pardon);
         self.tell(slot, fact);
         fact
@@ -344,7 +357,7 @@ impl World {
         let now = self.now;
         let Some(process) = &mut self.processes[slot] else { return Ok(()) };
         let run = process.run;
-        let Some(Session { pair, since, phase: _, gone: _ }) = process.sessions.remove(&session) else {
+        let Some(Session { pair, since, phase: _, leads: _, gone: _ }) = process.sessions.remove(&session) else {
             return Err(format!("session {session} is answered twice"));
         };
         self.note(|| format!("run {run} (node {slot}): session {session} is told {told:?}"));
@@ -353,7 +366,10 @@ impl World {
         }
         match told {
             Told::Store(code) => self.model.told_from_store(run, pair, code, now),
-            Told::Waited(code) => self.model.told_as_waiter(run, pair, code, since, now),
+            Told::Waited(code) => {
+                let held = if now > self.views_changed + LONGEST_HOLD { 0 } else { LONGEST_HOLD };
+                self.model.told_as_waiter(run, pair, code, since, held, now)
+            }
             Told::Directory | Told::Nothing => Ok(()),
         }
     }
@@ -597,7 +613,7 @@ impl World {
             Input::Changed { name } => {
                 let tick = process.clock.tick(self.now);
                 let effects = process.guard.password_changed(spelling(name, true).as_bytes(), tick);
-                self.pardon(slot, Some(name), None, "a password change passed through after that");
+                self.pardon(slot, Some(name), "a password change passed through after that");
                 self.note(|| format!("run {run} (node {slot}): the password of {name} was changed through it"));
                 self.publish(slot, effects);
                 Ok(())
@@ -656,7 +672,7 @@ impl World {
         let flushed = process.guard.flush(scope, tick);
         let run = process.run;
         self.note(|| format!("run {run} (node {slot}): flushes {of:?}"));
-        let fact = self.pardon(slot, of, None, what);
+        let fact = self.pardon(slot, of, what);
         self.publish(slot, flushed.effects);
         let number = self.number();
         if let Some(process) = &mut self.processes[slot] {

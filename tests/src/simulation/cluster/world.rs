@@ -215,6 +215,7 @@ impl World {
         }
         self.now = end;
         self.finish().map_err(|what| self.violation(what))?;
+        self.report.seeds = 1;
         self.report.locks = self.directory.locks;
         Ok(self.report)
     }
@@ -398,11 +399,11 @@ impl World {
             (0..SLOTS).filter(|&to| to == slot || self.linked[slot][to] || self.linked[to][slot]).collect()
         };
         let group = sees(one);
-        // While a key rolls, an owner does not see that its own attempt is another one's under the other key.
-        let stage = self.processes[one].as_ref().map(|process| process.stage);
-        let stays = |slot: usize| {
-            self.processes[slot].as_ref().is_some_and(|process| !process.leaving && Some(process.stage) == stage)
-        };
+        // While a key rolls, members agree after some time by which one they find an owner.
+        let hashes = |slot: usize| self.processes[slot].as_ref().map(|process| process.guard.name_key(b"probe"));
+        let by = hashes(one);
+        let stays =
+            |slot: usize| hashes(slot) == by && self.processes[slot].as_ref().is_some_and(|process| !process.leaving);
         let whole = group.iter().all(|&slot| {
             stays(slot) && sees(slot) == group && group.iter().all(|&to| to == slot || self.in_touch(slot, to))
         });
