@@ -418,7 +418,7 @@ impl Model {
     }
 
     /// Whether the last failure that was recorded was another run's.
-    pub(super) fn from_elsewhere(&self, run: Run, pair: Pair) -> bool {
+    pub(super) fn was_learned_elsewhere(&self, run: Run, pair: Pair) -> bool {
         self.of(pair).rev().find(|attempt| attempt.belief.is_some()).is_some_and(|attempt| attempt.run != run)
     }
 
