@@ -50,7 +50,7 @@ impl Fleet {
     pub(crate) fn prepare(members: usize, max_entries: u32) -> Result<Self> {
         let directory = TempDir::new()?;
         certificates(&directory)?;
-        std::fs::write(directory.path().join("hash.key"), [7; 32])?;
+        std::fs::write(directory.path().join("hash.key"), std::array::from_fn::<u8, 32, _>(|at| at as u8))?;
         let sockets: Vec<TcpListener> =
             (0..members).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
         let addresses = sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;

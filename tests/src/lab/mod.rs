@@ -164,6 +164,18 @@ impl Lab {
         }
     }
 
+    /// What became of the leases of each running pod, for the message of a failure.
+    #[must_use]
+    pub fn leases(&self) -> String {
+        let results = ["granted", "waited", "verdict", "unleased", "busy"];
+        let of = |pod: &Pod| {
+            let counts =
+                results.map(|result| (result, pod.metric("bindproxy_cluster_leases_total", &[("result", result)])));
+            format!("{}: {counts:?}", pod.name())
+        };
+        self.running().into_iter().map(of).collect::<Vec<_>>().join("; ")
+    }
+
     /// Waits until every running pod holds as many entries as every other, and at least `least`.
     pub fn wait_until_equal(&self, least: f64, limit: Duration) -> f64 {
         let running = self.running();

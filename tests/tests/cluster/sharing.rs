@@ -72,11 +72,13 @@ fn a_flush_is_seen_everywhere(lab: &Lab) {
     let flushed = lab.pod(0).flush(&dn);
     assert_eq!(flushed.acknowledged, ["pod-0", "pod-1", "pod-2", "pod-3", "pod-4"]);
     assert_eq!(flushed.unreachable, [""; 0]);
-    // It is acknowledged, so nobody has to be waited for.
+    // It is acknowledged, so nobody has to be waited for. But a purge reaches as far ahead as clocks of members
+    // may be apart (10 ms): a failure within that is asked about again, which this test does not want to see.
+    std::thread::sleep(Duration::from_millis(20));
     assert_eq!(login(lab.pod(2), &dn, "stale").0, 49);
     assert_eq!(slapd().binds(&dn), 2, "a flushed failure is asked about anew");
     assert_eq!(login(lab.pod(3), &dn, "stale").0, 49);
-    assert_eq!(slapd().binds(&dn), 2, "by one pod");
+    assert_eq!(slapd().binds(&dn), 2, "by one pod; leases: {}", lab.leases());
     assert_eq!(login(lab.pod(4), &other, "stale").0, 49);
     assert_eq!(slapd().binds(&other), 1, "nobody else's failures were forgotten");
 
