@@ -81,9 +81,11 @@ impl Pardon {
     }
 
     /// Whether this forgives that attempt for certain.
-    fn forgives(&self, attempt: &Attempt) -> bool {
+    fn forgives(&self, attempt: &Attempt, forgiveness: Micros) -> bool {
         // An attempt that waited for its owner is stamped with the time when it began to wait.
-        self.concerns(attempt.pair) && attempt.tick <= self.tick && attempt.began <= self.at
+        let purges = self.only.is_none() && self.except.is_none();
+        let until = if purges { self.tick.0 + forgiveness / MILLISECOND } else { self.tick.0 };
+        self.concerns(attempt.pair) && attempt.tick.0 <= until && attempt.began <= self.at
     }
 }
 
@@ -336,7 +338,8 @@ impl Model {
     /// What forgives an attempt and was known to a run before.
     fn forgiven_at(&self, run: Run, attempt: &Attempt, before: Micros) -> Option<&Pardon> {
         let knows = |pardon: &&Pardon| pardon.known.get(&run).is_some_and(|&since| since <= before);
-        self.pardons.values().filter(knows).find(|pardon| pardon.forgives(attempt))
+        let forgiveness = self.tolerance.forgiveness;
+        self.pardons.values().filter(knows).find(|pardon| pardon.forgives(attempt, forgiveness))
     }
 
     /// The same for a bind that waited since `parked` for an identical one, of which the owner may have heard late
@@ -418,7 +421,7 @@ impl Model {
     }
 
     /// Whether the last failure that was recorded was another run's.
-    pub(super) fn from_elsewhere(&self, run: Run, pair: Pair) -> bool {
+    pub(super) fn was_learned_elsewhere(&self, run: Run, pair: Pair) -> bool {
         self.of(pair).rev().find(|attempt| attempt.belief.is_some()).is_some_and(|attempt| attempt.run != run)
     }
 
