@@ -282,7 +282,8 @@ impl Model {
     fn must_not_be_recorded(&self, attempt: &Attempt, late: bool) -> Result<(), String> {
         // One that began later and was told already is the one that counts.
         let mut others = self.of(attempt.pair).filter(|other| other.belief.is_some());
-        if late && !self.may_be_forgiven(attempt) && !others.any(|other| other.tick >= attempt.tick) {
+        let may_be_late = !attempt.certain || self.may_be_forgiven(attempt);
+        if late && !may_be_late && !others.any(|other| other.tick >= attempt.tick) {
             return Err(format!("nothing makes the verdict of {attempt:?} worthless, but it was not recorded"));
         }
         if !late && !self.of(attempt.pair).any(|other| other.belief.is_some()) {

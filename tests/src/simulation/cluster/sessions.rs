@@ -9,6 +9,7 @@ use bindproxy::cluster::message::AskId;
 use bindproxy::cluster::owners::Owner;
 use rand::RngExt;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::super::directory::Check;
 use super::super::oracle::Pair;
@@ -526,8 +527,14 @@ impl World {
                 Effect::Merged(_) | Effect::OwnersChanged | Effect::MembersChanged | Effect::Answer { .. } => {}
                 Effect::Gathered { number, from, body: _ } => self.acknowledged(slot, number, &from),
                 Effect::SetClock(tick) => {
-                    let now = self.now;
-                    process.clock.set(now, tick);
+                    let leaps = process.clock.tick(self.now).until(tick) > Duration::from_secs(5);
+                    process.clock.set(self.now, tick);
+                    if leaps && process.joined {
+                        // Failures are forgotten, and nobody joins attempts from before.
+                        self.note(|| format!("node {slot}: its clock was far behind"));
+                        self.model.clocks_jumped();
+                        self.disturb_all(slot);
+                    }
                 }
                 Effect::Joined { complete } => self.joined(slot, complete),
                 Effect::Left => {
@@ -543,12 +550,7 @@ impl World {
     fn count(&mut self, slot: usize, count: Count) -> Result<(), String> {
         match count {
             Count::SyncDiffered => self.report.repaired += 1,
-            Count::ClockJumped => {
-                self.report.jumped += 1;
-                self.note(|| format!("node {slot}: its clock was far behind"));
-                self.model.clocks_jumped();
-                self.disturb_all(slot);
-            }
+            Count::ClockJumped => self.report.jumped += 1,
             Count::Propagated { milliseconds } => {
                 // The clocks of the two are as far apart as anything is on its way. What was held up by a stopped
                 // process or a stalled connection may be older.
