@@ -14,9 +14,12 @@ mod report;
 
 use anyhow::{Result, bail};
 
+/// What is measured: its name, and what measures it.
+type Work = (&'static str, fn() -> Result<()>);
+
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let works: [(&str, fn() -> Result<()>); 7] = [
+    let works: [Work; 7] = [
         ("one", propagation::one_entry),
         ("flood", propagation::flood),
         ("lease", lease::granted_elsewhere),
