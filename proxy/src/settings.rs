@@ -16,7 +16,7 @@ use crate::upstream::select::{self, Candidate};
 use crate::upstream::target::{Endpoint, Target, TargetState, TargetTls};
 
 /// By how much the clocks of members may be apart, generously for one site's network.
-const CLOCKS_APART: Duration = Duration::from_millis(10);
+pub const CLOCKS_APART: Duration = Duration::from_millis(10);
 
 /// The present generation.
 pub struct Settings {

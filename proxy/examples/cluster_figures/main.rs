@@ -14,7 +14,7 @@ mod report;
 
 use anyhow::{Result, bail};
 
-/// A work by its name.
+/// What is measured: its name, and what measures it.
 type Work = (&'static str, fn() -> Result<()>);
 
 fn main() -> Result<()> {

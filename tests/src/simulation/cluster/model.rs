@@ -81,9 +81,11 @@ impl Pardon {
     }
 
     /// Whether this forgives that attempt for certain.
-    fn forgives(&self, attempt: &Attempt) -> bool {
+    fn forgives(&self, attempt: &Attempt, forgiveness: Micros) -> bool {
         // An attempt that waited for its owner is stamped with the time when it began to wait.
-        self.concerns(attempt.pair) && attempt.tick <= self.tick && attempt.began <= self.at
+        let purges = self.only.is_none() && self.except.is_none();
+        let until = if purges { self.tick.0 + forgiveness / MILLISECOND } else { self.tick.0 };
+        self.concerns(attempt.pair) && attempt.tick.0 <= until && attempt.began <= self.at
     }
 }
 
@@ -280,7 +282,8 @@ impl Model {
     fn must_not_be_recorded(&self, attempt: &Attempt, late: bool) -> Result<(), String> {
         // One that began later and was told already is the one that counts.
         let mut others = self.of(attempt.pair).filter(|other| other.belief.is_some());
-        if late && !self.may_be_forgiven(attempt) && !others.any(|other| other.tick >= attempt.tick) {
+        let may_be_late = !attempt.certain || self.may_be_forgiven(attempt);
+        if late && !may_be_late && !others.any(|other| other.tick >= attempt.tick) {
             return Err(format!("nothing makes the verdict of {attempt:?} worthless, but it was not recorded"));
         }
         if !late && !self.of(attempt.pair).any(|other| other.belief.is_some()) {
@@ -336,7 +339,8 @@ impl Model {
     /// What forgives an attempt and was known to a run before.
     fn forgiven_at(&self, run: Run, attempt: &Attempt, before: Micros) -> Option<&Pardon> {
         let knows = |pardon: &&Pardon| pardon.known.get(&run).is_some_and(|&since| since <= before);
-        self.pardons.values().filter(knows).find(|pardon| pardon.forgives(attempt))
+        let forgiveness = self.tolerance.forgiveness;
+        self.pardons.values().filter(knows).find(|pardon| pardon.forgives(attempt, forgiveness))
     }
 
     /// The same for a bind that waited since `parked` for an identical one, of which the owner may have heard late
@@ -418,7 +422,7 @@ impl Model {
     }
 
     /// Whether the last failure that was recorded was another run's.
-    pub(super) fn from_elsewhere(&self, run: Run, pair: Pair) -> bool {
+    pub(super) fn was_learned_elsewhere(&self, run: Run, pair: Pair) -> bool {
         self.of(pair).rev().find(|attempt| attempt.belief.is_some()).is_some_and(|attempt| attempt.run != run)
     }
 

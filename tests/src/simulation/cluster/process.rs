@@ -8,15 +8,13 @@ use bindproxy::cluster::event::{Direction, Event as NodeEvent, LinkId, PeerWaite
 use bindproxy::cluster::message::{AskId, Hello, KeyId, KeyIds, Message, NodeId};
 use bindproxy::cluster::node::{Node, NodeSettings};
 use bindproxy::config::Verdicts;
+use bindproxy::settings::CLOCKS_APART;
 use std::time::Duration;
 
 use super::super::directory::Check;
 use super::super::oracle::{Lives, Pair};
 use super::model::{FactId, Run};
 use super::plan::{Deed, Micros};
-
-/// How far ahead of its own clock a purge reaches.
-pub(super) const FORGIVENESS: Duration = Duration::from_millis(250);
 
 /// Whoever is parked in a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,7 +289,7 @@ pub(super) fn policy(lives: Lives, stage: u8) -> Policy {
         ttl: lives.ttl,
         max_ttl: lives.max_ttl,
         first_ttl: lives.first_ttl,
-        forgiveness: FORGIVENESS,
+        forgiveness: CLOCKS_APART,
         rules: VerdictRules::new(&Verdicts::default()),
         keys,
     }

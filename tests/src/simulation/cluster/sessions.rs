@@ -9,6 +9,7 @@ use bindproxy::cluster::message::AskId;
 use bindproxy::cluster::owners::Owner;
 use rand::RngExt;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::super::directory::Check;
 use super::super::oracle::Pair;
@@ -94,7 +95,7 @@ impl World {
         match decision {
             Decision::Answer(verdict) => {
                 self.report.cached += 1;
-                self.report.cached_elsewhere += u64::from(self.model.from_elsewhere(run, pair));
+                self.report.cached_elsewhere += u64::from(self.model.was_learned_elsewhere(run, pair));
                 let right = self.directory.accounts[pair.0].password == pair.1;
                 let directory = Tick0(now).tick();
                 self.report.right_refused += u64::from(right && !self.directory.is_locked(pair.0, directory));
@@ -136,7 +137,7 @@ impl World {
         }
         let credential = *lease.credential();
         process.asking.insert(ask, Asking { session, lease, since: now, told_to_wait: false });
-        self.to_node(slot, NodeEvent::Ask { ask, credential });
+        self.tell_node(slot, NodeEvent::Ask { ask, credential });
         let deadline = if self.plan.coordination == Coordination::Strict { STRICT_DEADLINE } else { LEASE_DEADLINE };
         self.later(slot, deadline, Input::Deadline { ask });
         Ok(())
@@ -153,7 +154,7 @@ impl World {
         let conclusion = Conclusion::Verdict(verdict);
         let settled = process.guard.conclude(lease, conclusion.clone(), tick);
         if let Some(ask) = granted {
-            self.to_node(slot, NodeEvent::Concluded { ask, conclusion });
+            self.tell_node(slot, NodeEvent::Concluded { ask, conclusion });
         }
         for (waiter, release) in settled.released {
             self.release(slot, waiter, release)?;
@@ -181,7 +182,7 @@ impl World {
         let attempt = Attempt {
             pair,
             run,
-            asked: asked,
+            asked,
             began: now,
             tick,
             shared,
@@ -257,7 +258,7 @@ impl World {
             self.release(slot, waiter, release)?;
         }
         if let Some(ask) = granted {
-            self.to_node(slot, NodeEvent::Concluded { ask, conclusion });
+            self.tell_node(slot, NodeEvent::Concluded { ask, conclusion });
         }
         let told = if check.is_some() { Told::Directory } else { Told::Nothing };
         self.told(slot, session, told)
@@ -315,12 +316,12 @@ impl World {
     /// Hands what the guard did to the node's thread.
     fn publish(&mut self, slot: usize, effects: Vec<BindEffect>) {
         if !effects.is_empty() {
-            self.to_node(slot, NodeEvent::Learned(effects));
+            self.tell_node(slot, NodeEvent::Learned(effects));
         }
     }
 
     /// The node's thread takes in one thing after the other.
-    pub(super) fn to_node(&mut self, slot: usize, event: NodeEvent) {
+    pub(super) fn tell_node(&mut self, slot: usize, event: NodeEvent) {
         let hop = self.plan.hop;
         let Some(process) = &mut self.processes[slot] else { return };
         process.thread = process.thread.max(self.now + hop);
@@ -332,7 +333,7 @@ impl World {
     pub(super) fn release(&mut self, slot: usize, waiter: Waiter, release: Release) -> Result<(), String> {
         let session = match waiter {
             Waiter::Peer(waiter) => {
-                self.to_node(slot, NodeEvent::Released { waiter, release });
+                self.tell_node(slot, NodeEvent::Released { waiter, release });
                 return Ok(());
             }
             Waiter::Session(session) => session,
@@ -391,7 +392,7 @@ impl World {
         let Some(Asking { session, lease, .. }) = process.asking.remove(&ask) else { return Ok(()) };
         let run = process.run;
         self.note(|| format!("run {run} (node {slot}): the owner does not answer ask {}", ask.0));
-        self.to_node(slot, NodeEvent::Withdrawn { ask, timed_out: true });
+        self.tell_node(slot, NodeEvent::Withdrawn { ask, timed_out: true });
         if self.plan.coordination == Coordination::Strict {
             self.give_back(slot, lease)?;
             return self.told(slot, session, Told::Nothing);
@@ -427,7 +428,7 @@ impl World {
                 if !hung_up {
                     self.must_have_waited(slot, now)?;
                 }
-                self.to_node(slot, NodeEvent::Withdrawn { ask, timed_out: false });
+                self.tell_node(slot, NodeEvent::Withdrawn { ask, timed_out: false });
                 self.give_back(slot, lease)?;
                 self.told(slot, session, Told::Nothing)
             }
@@ -460,7 +461,7 @@ impl World {
             state.phase = Phase::Asking(again);
         }
         process.asking.insert(again, Asking { session, lease, since, told_to_wait: false });
-        self.to_node(slot, NodeEvent::Ask { ask: again, credential });
+        self.tell_node(slot, NodeEvent::Ask { ask: again, credential });
         let left = (since + STRICT_DEADLINE).saturating_sub(self.now);
         self.later(slot, left, Input::Deadline { ask: again });
         Ok(())
@@ -526,8 +527,14 @@ impl World {
                 Effect::Merged(_) | Effect::OwnersChanged | Effect::MembersChanged | Effect::Answer { .. } => {}
                 Effect::Gathered { number, from, body: _ } => self.acknowledged(slot, number, &from),
                 Effect::SetClock(tick) => {
-                    let now = self.now;
-                    process.clock.set(now, tick);
+                    let leaps = process.clock.tick(self.now).until(tick) > Duration::from_secs(5);
+                    process.clock.set(self.now, tick);
+                    if leaps && process.joined {
+                        // Failures are forgotten, and nobody joins attempts from before.
+                        self.note(|| format!("node {slot}: its clock was far behind"));
+                        self.model.clocks_jumped();
+                        self.disturb_all(slot);
+                    }
                 }
                 Effect::Joined { complete } => self.joined(slot, complete),
                 Effect::Left => {
@@ -543,12 +550,7 @@ impl World {
     fn count(&mut self, slot: usize, count: Count) -> Result<(), String> {
         match count {
             Count::SyncDiffered => self.report.repaired += 1,
-            Count::ClockJumped => {
-                self.report.jumped += 1;
-                self.note(|| format!("node {slot}: its clock was far behind"));
-                self.model.clocks_jumped();
-                self.disturb_all(slot);
-            }
+            Count::ClockJumped => self.report.jumped += 1,
             Count::Propagated { milliseconds } => {
                 // The clocks of the two are as far apart as anything is on its way. What was held up by a stopped
                 // process or a stalled connection may be older.
@@ -624,7 +626,7 @@ impl World {
                 process.guard.set_policy(policy(self.plan.lives, 1));
                 self.note(|| format!("run {run} (node {slot}): has the new key"));
                 self.disturb_all(slot);
-                self.to_node(slot, NodeEvent::Rotated(key_ids(1)));
+                self.tell_node(slot, NodeEvent::Rotated(key_ids(1)));
                 Ok(())
             }
             Input::Resolve => self.resolve(slot),
@@ -642,7 +644,7 @@ impl World {
                 process.leaving = true;
                 self.note(|| format!("run {run} (node {slot}): leaves"));
                 self.disturb_all(slot);
-                self.to_node(slot, NodeEvent::Leave);
+                self.tell_node(slot, NodeEvent::Leave);
                 self.later(slot, 4 * SECOND, Input::Overdue);
                 Ok(())
             }
@@ -678,7 +680,7 @@ impl World {
         if let Some(process) = &mut self.processes[slot] {
             process.gathers.insert(number, vec![fact]);
         }
-        self.to_node(slot, NodeEvent::Gather { number, query: None });
+        self.tell_node(slot, NodeEvent::Gather { number, query: None });
         Ok(())
     }
 }

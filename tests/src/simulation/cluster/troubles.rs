@@ -264,7 +264,7 @@ impl World {
     fn dial_again(&mut self, slot: usize, other: usize) {
         let Some(process) = &mut self.processes[slot] else { return };
         process.failed_dials = (process.failed_dials + 1).min(6);
-        let most = (100 * MILLISECOND << process.failed_dials).min(5 * SECOND);
+        let most = ((100 * MILLISECOND) << process.failed_dials).min(5 * SECOND);
         process.dials.insert(other, Dial::Trying);
         let wait = self.random.random_range(most / 2..most);
         self.later(slot, wait, Input::Dial { slot: other });

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bindproxy::bind::{Decision, Outcome, Source, Verdict};
 use bindproxy::clock::Tick;
 use bindproxy::cluster::members::State;
+use bindproxy::settings::CLOCKS_APART;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -17,7 +18,7 @@ use super::super::pod::verdict;
 use super::model::{FactId, Model, Run, Tolerance};
 use super::network::{End, Network};
 use super::plan::{Deed, MILLISECOND, Micros, Plan, SECOND, SLOTS, Trouble};
-use super::process::{FORGIVENESS, Input, Process};
+use super::process::{Input, Process};
 use super::{Fault, Report};
 
 /// Something that will happen.
@@ -149,7 +150,7 @@ impl World {
         let plan = Plan::new(seed, &mut random);
         let directory = Directory::new(plan.directory, plan.names);
         let verdicts = [Check::Right, Check::Wrong, Check::Locked].map(|check| verdict(directory.words(check)));
-        let forgiveness = u64::try_from(FORGIVENESS.as_micros()).unwrap_or(u64::MAX);
+        let forgiveness = u64::try_from(CLOCKS_APART.as_micros()).unwrap_or(u64::MAX);
         let nothing_is_dropped = plan.faults.overflow == 0.0;
         let tolerance = Tolerance { apart: plan.slowest(), forgiveness, nothing_is_dropped };
         let asked_for = std::env::var("BINDPROXY_SIMULATION_EVENTS").ok().and_then(|number| number.parse().ok());
