@@ -1,5 +1,7 @@
 //! Input that makes no sense, and machines that have run out of something: the proxy serves, says what
 //! is wrong, and gives no wrong answer.
+//!
+//! Clocks that are apart are the simulation's business: all pods here have the clock of one machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;

@@ -128,6 +128,39 @@ fn the_owner_of_names_hangs() {
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
 }
 
+/// With `coordination: Strict` nobody asks the directory without the owner's leave: 51 (busy) instead.
+#[test]
+fn nobody_goes_on_without_the_owner_when_that_is_forbidden() {
+    const NAMES: usize = 30;
+    let directory = directory(NAMES);
+    let mut lab = Lab::start(&Plan::new(3, directory.addr()).coordination("Strict"));
+    lab.pod_mut(2).freeze();
+    let mut busy = 0;
+    for number in 0..NAMES {
+        let (code, took) = login(lab.pod(number % 2), &dn(number), "stale");
+        assert!(took < Duration::from_secs(4), "{took:?} for {code}");
+        let asked = directory.binds(&dn(number));
+        match code {
+            49 => assert_eq!(asked, 1),
+            51 => {
+                assert_eq!(asked, 0, "told to be busy, and asked all the same");
+                busy += 1;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    println!("{busy} of {NAMES} binds were answered busy while the owner of a third of all names hung");
+    for pod in lab.running() {
+        wait::until_true("the pod that hangs to be suspect", Duration::from_secs(15), || pod.peers("alive") == 1.0);
+    }
+    for number in 0..NAMES {
+        assert_eq!(login(lab.pod(number % 2), &dn(number), "stale").0, 49);
+        assert_eq!(directory.binds(&dn(number)), 1, "{}", dn(number));
+    }
+    lab.pod_mut(2).thaw();
+    lab.wait_until_whole(SOON);
+}
+
 /// A pod that dies comes back as somebody new, with all that the others know, before it serves.
 #[test]
 fn a_pod_that_comes_back_knows_everything() {
