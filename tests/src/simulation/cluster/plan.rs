@@ -110,6 +110,8 @@ pub(super) struct Plan {
     pub(super) batch: Micros,
     /// Whether messages are written in octets and read again.
     pub(super) octets: bool,
+    /// Whether facts arrive once more, late and out of order. A connection does no such thing, but nothing may rest on that.
+    pub(super) echoes: bool,
     /// How long everything is left in peace at the end.
     pub(super) peace: Micros,
 }
@@ -164,6 +166,7 @@ impl Plan {
             hop: random.random_range(5..100),
             batch: random.random_range(0..200),
             octets: seed.is_multiple_of(8),
+            echoes: seed % 8 == 5,
             peace: if random.random_bool(0.1) { 75 * SECOND } else { 30 * SECOND },
         };
         plan.populate(random);

@@ -423,8 +423,20 @@ impl World {
                 continue;
             }
             self.dispatch(id, end, Parcel::Message(Box::new(message.clone())), 0);
+            if self.plan.echoes && matches!(message, Message::Facts { .. }) && self.random.random_bool(0.2) {
+                self.echo(id, end, message.clone());
+            }
         }
         Ok(())
+    }
+
+    /// A message arrives once more within some seconds, whatever was said since.
+    fn echo(&mut self, id: LinkId, end: usize, message: Message) {
+        let Some(link) = self.network.links.get(&id) else { return };
+        let End { slot, run } = link.ends[1 - end];
+        let wait = self.random.random_range(MILLISECOND..5 * SECOND);
+        let input = Input::Message { link: id, message: Box::new(message) };
+        self.after(wait, Event::Process { slot, run, input });
     }
 
     /// Whether a fault that was built in loses a message.
