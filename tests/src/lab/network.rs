@@ -1,7 +1,7 @@
 //! Network namespaces on a bridge, and what is cut between them.
 //!
 //! The bridge stands in a namespace of its own, so that no packet filter of the machine has a say in
-//! what passes between two members. Names begin with [`PREFIX`] and the process ID of the test: the
+//! what passes between two members. Names begin with `PREFIX` and the process ID of the test: the
 //! [`reaper`] removes them when that process has ended, and the next run removes what even the
 //! reaper could not.
 

@@ -1,8 +1,8 @@
 //! What a member does: events in, effects out. No socket, no clock, no task.
 //!
-//! Each event is one step of one part: [`clock`] keeps the members' time together, [`push`] tells what was
-//! learned and takes in what others tell, [`lease`] grants and asks for attempts, [`sync`] finds what push
-//! missed, [`join`] and `leave` begin and end a run, [`gather`] asks everybody for the admin API.
+//! Each event is one step of one part: `clock` keeps the members' time together, `push` tells what was
+//! learned and takes in what others tell, `lease` grants and asks for attempts, `sync` finds what push
+//! missed, `join` and `leave` begin and end a run, `gather` asks everybody for the admin API.
 
 mod clock;
 mod gather;

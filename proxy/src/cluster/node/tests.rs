@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::super::event::{Count, Direction, Effect, Event, LinkId, PeerWaiter, Permission, Waiting};
+use super::super::event::{Count, Direction, Effect, Event, LinkId, Permission};
 use super::super::members::State;
 use super::super::message::{AskId, KeyId, KeyIds, Message, NodeId, Standing, SyncId};
 use super::super::owners::Owner;
@@ -22,26 +22,7 @@ use crate::config::Verdicts;
 
 const START: u64 = 40_000_000_000;
 
-#[derive(Debug, PartialEq)]
-enum Waiter {
-    Session(u32),
-    Peer(PeerWaiter),
-}
-
-impl From<PeerWaiter> for Waiter {
-    fn from(peer: PeerWaiter) -> Self {
-        Self::Peer(peer)
-    }
-}
-
-impl Waiting for Waiter {
-    fn into_peer(self) -> Result<PeerWaiter, Self> {
-        match self {
-            Self::Peer(peer) => Ok(peer),
-            session @ Self::Session(_) => Err(session),
-        }
-    }
-}
+type Waiter = super::super::waiter::Waiter<u32>;
 
 struct Pod {
     node: Node,

@@ -6,7 +6,7 @@
 //! replaced, hashing keys that roll, one model directory that locks accounts, and clients that present the same
 //! old password at several nodes in one instant.
 //!
-//! [`model`] believes what the cluster must believe, from what sessions and administrators see, and checks:
+//! `model` believes what the cluster must believe, from what sessions and administrators see, and checks:
 //! * I1: nothing that a node must know to be wrong reaches the directory; while everybody sees everybody, one
 //!   attempt at a time over all nodes, and none in the life of a failure.
 //! * I2: no refusal beyond the life of the failure that it rests on, none that rests on an attempt from before

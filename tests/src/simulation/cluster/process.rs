@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bindproxy::bind::{Guard, HashKey, Keys, Lease, Origin, Policy, VerdictRules};
 use bindproxy::clock::Tick;
-use bindproxy::cluster::event::{Direction, Event as NodeEvent, LinkId, PeerWaiter, Waiting};
+use bindproxy::cluster::event::{Direction, Event as NodeEvent, LinkId};
 use bindproxy::cluster::message::{AskId, Hello, KeyId, KeyIds, Message, NodeId};
 use bindproxy::cluster::node::{Node, NodeSettings};
 use bindproxy::config::Verdicts;
@@ -16,27 +16,8 @@ use super::super::oracle::{Lives, Pair};
 use super::model::{FactId, Run};
 use super::plan::{Deed, Micros};
 
-/// Whoever is parked in a guard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waiter {
-    Session(u64),
-    Peer(PeerWaiter),
-}
-
-impl From<PeerWaiter> for Waiter {
-    fn from(peer: PeerWaiter) -> Self {
-        Self::Peer(peer)
-    }
-}
-
-impl Waiting for Waiter {
-    fn into_peer(self) -> Result<PeerWaiter, Self> {
-        match self {
-            Self::Session(_) => Err(self),
-            Self::Peer(peer) => Ok(peer),
-        }
-    }
-}
+/// Whoever is parked in a guard: a session by its number, or another member.
+pub(super) type Waiter = bindproxy::cluster::waiter::Waiter<u64>;
 
 /// Something that a process takes in, late if it hangs.
 #[derive(Debug)]
