@@ -343,6 +343,15 @@ impl Mesh {
         }
     }
 
+    /// Sets the cluster's time. The step that asked for it may have taken longer than this node was behind; a
+    /// member that serves never goes back.
+    fn set_clock(&self, to: Tick) {
+        let clock = &self.shared.cluster_clock;
+        if self.handle.has_joined().is_none() || to > clock.now() {
+            clock.set(to);
+        }
+    }
+
     /// Lets the node send what it has gathered.
     fn flush(&self) {
         let now = self.shared.cluster_clock.now();
@@ -374,7 +383,7 @@ impl Mesh {
                         let _ = replies.send(GatherReply::From(from, body));
                     }
                 }
-                Effect::SetClock(now) => self.shared.cluster_clock.set(now),
+                Effect::SetClock(now) => self.set_clock(now),
                 Effect::Joined { complete } => self.joined(complete),
                 Effect::OwnersChanged => self.handle.set_owners(self.node.borrow().owners().clone()),
                 Effect::MembersChanged => self.show_members(),
