@@ -4,19 +4,19 @@
 //! has joined. Nobody is waited for longer than [`PATIENCE`].
 
 use crate::bind::Fact;
-use crate::clock::Tick;
 
 use super::super::event::{Effect, LinkId, Waiting};
 use super::super::members::{self, Beat};
 use super::super::message::{Message, Standing};
-use super::push::reckoned;
 use super::{Node, Step};
 
 /// Beats until a node goes on with what it has: 10 s.
 const PATIENCE: u64 = 20;
 /// Facts of one step through the guard.
 const EXPORT: usize = 512;
-/// Octets of one part of a snapshot, reckoned generously; a frame holds 256 KiB.
+/// Octets of one fact in a part of a snapshot, reckoned generously; a failure's verdict comes on top.
+const FACT_OCTETS: usize = 128;
+/// Octets of one part of a snapshot, reckoned in the same way; a frame holds 256 KiB.
 const PART_OCTETS: usize = 192 * 1024;
 
 #[derive(Debug, Default)]
@@ -105,7 +105,6 @@ impl Node {
         &mut self,
         step: &mut Step<'_, W>,
         link: LinkId,
-        _sent: Tick,
         facts: &[Fact],
         next: Option<u64>,
     ) {
@@ -137,5 +136,13 @@ impl Node {
         }
         let sent = step.now;
         self.say(step, vec![link], Message::SnapshotPart { sent, facts, next });
+    }
+}
+
+/// How many octets a fact may take on the wire.
+fn reckoned(fact: &Fact) -> usize {
+    match fact {
+        Fact::Failure(failure) => FACT_OCTETS + failure.verdict.len(),
+        Fact::Name(_) | Fact::FlushedAll(_) => FACT_OCTETS,
     }
 }

@@ -16,8 +16,6 @@ use super::{Node, Step};
 
 /// Leases that an owner holds for others; one who asks for more goes on without.
 const MAX_GRANTS: usize = 100_000;
-/// The longest verdict that is passed on to those who wait, in octets; what is longer they get themselves.
-const MAX_VERDICT: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Leases {
@@ -105,10 +103,6 @@ impl Node {
     /// What came of an attempt of this node's that another member granted.
     pub(super) fn concluded<W: Waiting>(&mut self, step: &mut Step<'_, W>, ask: AskId, conclusion: Conclusion) {
         let Some(Asked { owner, .. }) = self.leases.asked.remove(&ask) else { return };
-        let conclusion = match conclusion {
-            Conclusion::Verdict(verdict) if verdict.len() > MAX_VERDICT => Conclusion::Fault,
-            short => short,
-        };
         if let Some(link) = self.members.get(owner).and_then(|member| member.dialled) {
             self.say(step, vec![link], Message::Concluded { ask, conclusion });
         }
@@ -233,12 +227,10 @@ impl Node {
         let channel = self.members.get(waiter.node).and_then(|member| member.accepted);
         let waits = self.leases.parked.remove(&waiter);
         match (channel.filter(|_| waits), release) {
-            (Some(link), Release::Answer(verdict)) if verdict.len() <= MAX_VERDICT => {
+            // One that is too long to travel is written as `Free`.
+            (Some(link), Release::Answer(verdict)) => {
                 let answer = LeaseAnswer::Verdict(verdict);
                 self.say(step, vec![link], Message::Answer { ask: waiter.ask, answer });
-            }
-            (Some(link), Release::Answer(_)) => {
-                self.say(step, vec![link], Message::Answer { ask: waiter.ask, answer: LeaseAnswer::Free });
             }
             (Some(link), Release::Forward(lease)) => {
                 let answer = self.grant((waiter.node, waiter.ask), lease);

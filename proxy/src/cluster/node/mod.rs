@@ -234,7 +234,7 @@ impl Node {
             Message::SnapshotRequest { cursor } => self.send_snapshot(step, link, cursor),
             Message::SnapshotPart { sent, facts, next } => {
                 self.align(step, standing, sent);
-                self.take_snapshot(step, link, sent, &facts, next);
+                self.take_snapshot(step, link, &facts, next);
             }
             Message::Compare { sync, cut, root } => self.compare(step, link, sync, cut, root),
             Message::Same { sync } => self.same(step, link, sync),

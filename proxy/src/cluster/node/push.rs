@@ -6,13 +6,9 @@ use crate::clock::Tick;
 use super::super::event::{Count, Effect, LinkId, Waiting};
 use super::super::members;
 use super::super::message::Message;
+use super::super::wire;
 use super::clock::BOUND;
 use super::{Node, Step};
-
-/// Octets of facts in one message that is pushed, reckoned generously.
-const PUSH_OCTETS: usize = 64 * 1024;
-/// Octets of one fact on the wire, reckoned generously; a failure's verdict comes on top.
-const FACT_OCTETS: usize = 128;
 
 /// Facts that wait for the end of a batch.
 #[derive(Debug, Default)]
@@ -104,25 +100,13 @@ pub(super) fn send_facts<W>(step: &mut Step<'_, W>, links: &[LinkId], facts: Vec
     let (failures, pardons): (Vec<Fact>, Vec<Fact>) =
         facts.into_iter().partition(|fact| matches!(fact, Fact::Failure(_)));
     for facts in [pardons, failures] {
-        let mut facts = facts.into_iter().peekable();
-        while facts.peek().is_some() {
-            let mut octets = 0;
-            let mut part = Vec::new();
-            while let Some(fact) = facts.next_if(|fact| part.is_empty() || octets + reckoned(fact) <= PUSH_OCTETS) {
-                octets += reckoned(&fact);
-                part.push(fact);
-            }
-            let message = Message::Facts { sent: step.now, facts: part };
+        let mut rest = facts.as_slice();
+        while !rest.is_empty() {
+            let (part, more) = rest.split_at(wire::facts_that_fit(rest, wire::PUSH_OCTETS));
+            let message = Message::Facts { sent: step.now, facts: part.to_vec() };
             step.effects.push(Effect::Send { links: links.to_vec(), message });
+            rest = more;
         }
-    }
-}
-
-/// How many octets a fact may take on the wire.
-pub(super) fn reckoned(fact: &Fact) -> usize {
-    match fact {
-        Fact::Failure(failure) => FACT_OCTETS + failure.verdict.len(),
-        Fact::Name(_) | Fact::FlushedAll(_) => FACT_OCTETS,
     }
 }
 
