@@ -1,7 +1,16 @@
-//! The operator: BindProxy → dereference → validate → build → apply → status.
-//!
-//! Only its version exists yet, so that the workspace has the shape that it will keep.
+//! The `bindproxy-operator` program: parses the command line and hands over.
 
-fn main() {
-    println!("bindproxy-operator {}", env!("CARGO_PKG_VERSION"));
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match bindproxy_operator::crd::crd_text() {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

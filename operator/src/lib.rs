@@ -1,0 +1,3 @@
+//! The operator: BindProxy → dereference → validate → build → apply → status.
+
+pub mod crd;
