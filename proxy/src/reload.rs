@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::bind::HashKey;
 use crate::cluster::start::key_ids;
 use crate::config::watch::Fingerprint;
-use crate::config::{self, AdminToken, Cluster, Config, Loaded, Problems};
+use crate::config::{self, AdminToken, Config, Loaded, Problems, RestartOnly};
 use crate::core::{CoreMessage, Shared};
 use crate::logging::LogHandle;
 use crate::settings::{self, Settings, SettingsError};
@@ -189,36 +189,12 @@ fn unix_now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// What only a restart can change. Half a reload would be worse than none.
+/// What only a restart can change is refused: half a reload would be worse than none.
 fn refuse_restart_only(present: &Config, next: &Config) -> Result<(), ReloadError> {
-    if present.listeners != next.listeners {
-        return Err(ReloadError::NeedsRestart("listeners"));
+    match RestartOnly::of(present).difference(&RestartOnly::of(next)) {
+        Some(field) => Err(ReloadError::NeedsRestart(field)),
+        None => Ok(()),
     }
-    if present.admin.address != next.admin.address {
-        return Err(ReloadError::NeedsRestart("admin.address"));
-    }
-    match (&present.cluster, &next.cluster) {
-        (Some(present), Some(next)) => refuse_another_membership(present, next),
-        (None, None) => Ok(()),
-        (Some(_), None) | (None, Some(_)) => Err(ReloadError::NeedsRestart("whether there is a cluster")),
-    }
-}
-
-/// The rest of the block, certificates and `coordination`, is taken over while members talk.
-fn refuse_another_membership(present: &Cluster, next: &Cluster) -> Result<(), ReloadError> {
-    let Cluster { name, address, node_name, discovery, certificate_file: _, key_file: _, ca_file: _, coordination: _ } =
-        next;
-    for (what, same) in [
-        ("cluster.name", present.name == *name),
-        ("cluster.address", present.address == *address),
-        ("cluster.nodeName", present.node_name == *node_name),
-        ("cluster.discovery", present.discovery == *discovery),
-    ] {
-        if !same {
-            return Err(ReloadError::NeedsRestart(what));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! From a file to a configuration that can run, or to the list of everything that is wrong with it.
 
 use std::cell::LazyCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -48,29 +49,77 @@ pub fn load_text(text: &str, base: &Path) -> Result<Loaded, Problems> {
     load_in(text, base, &Surroundings { now_unix: now_unix(), system_roots: LazyCell::new(crate::tls::system_roots) })
 }
 
+/// A configuration whose fields were checked, and not the files that it names.
+#[derive(Clone, Debug)]
+pub struct Reviewed {
+    /// The configuration, with paths as they are written.
+    pub config: Config,
+    /// Its name, equal to that of the process which runs with it.
+    pub hash: ConfigHash,
+    /// What works but is probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// Checks a text as [`load_text`] does, but opens no file: for whoever writes a configuration that
+/// runs on another machine.
+///
+/// # Errors
+/// Every problem of the text, in its order.
+pub fn review(text: &str) -> Result<Reviewed, Problems> {
+    let read = Read::of(text)?;
+    let config = named_files::resolved(&read.written, Path::new("/"));
+    let ((), hash, written, warnings) = read.judge(|report| rules::check(&config, report))?;
+    Ok(Reviewed { config: written, hash, warnings })
+}
+
 fn load_in(text: &str, base: &Path, surroundings: &Surroundings) -> Result<Loaded, Problems> {
-    let root = tree::parse(text).map_err(|problem| Problems(vec![problem]))?;
-    let shape::Shaped { value, mut problems, unreadable } = shape::fit(&root);
-    let written: Config = serde_json::from_value(value).map_err(|error| {
-        // The shape check knows every rule of the types; should it miss one, serde's words are shown.
-        problems.push(Problem::new("", error.to_string(), "correct that field"));
-        Problems(std::mem::take(&mut problems))
+    let read = Read::of(text)?;
+    let config = named_files::resolved(&read.written, base);
+    let (material, hash, _, warnings) = read.judge(|report| {
+        rules::check(&config, report);
+        material::load(&config, surroundings, report)
     })?;
-    let config = named_files::resolved(&written, base);
-    let mut report = Report::new(unreadable);
-    rules::check(&config, &mut report);
-    let material = material::load(&config, surroundings, &mut report);
-    let (found, mut warnings) = report.finish();
-    problems.extend(found);
-    let order = root.order();
-    in_order(&mut problems, &order);
-    // Two equal lines of a field that is given twice help nobody.
-    problems.dedup();
-    in_order(&mut warnings, &order);
-    if problems.is_empty() {
-        Ok(Loaded { hash: ConfigHash::of(&written), config, material, warnings })
-    } else {
-        Err(Problems(problems))
+    Ok(Loaded { config, material, hash, warnings })
+}
+
+/// A text that has the shape of a configuration, as far as it could be read.
+struct Read {
+    written: Config,
+    problems: Vec<Problem>,
+    unreadable: Vec<String>,
+    order: BTreeMap<String, usize>,
+}
+
+impl Read {
+    fn of(text: &str) -> Result<Self, Problems> {
+        let root = tree::parse(text).map_err(|problem| Problems(vec![problem]))?;
+        let shape::Shaped { value, mut problems, unreadable } = shape::fit(&root);
+        let written = serde_json::from_value(value).map_err(|error| {
+            // The shape check knows every rule of the types; should it miss one, serde's words are shown.
+            problems.push(Problem::new("", error.to_string(), "correct that field"));
+            Problems(std::mem::take(&mut problems))
+        })?;
+        Ok(Self { written, problems, unreadable, order: root.order() })
+    }
+
+    /// What `check` made, unless it or the shape had a problem.
+    fn judge<T>(
+        mut self,
+        check: impl FnOnce(&mut Report) -> T,
+    ) -> Result<(T, ConfigHash, Config, Vec<Problem>), Problems> {
+        let mut report = Report::new(self.unreadable);
+        let made = check(&mut report);
+        let (found, mut warnings) = report.finish();
+        self.problems.extend(found);
+        in_order(&mut self.problems, &self.order);
+        // Two equal lines of a field that is given twice help nobody.
+        self.problems.dedup();
+        in_order(&mut warnings, &self.order);
+        if self.problems.is_empty() {
+            Ok((made, ConfigHash::of(&self.written), self.written, warnings))
+        } else {
+            Err(Problems(self.problems))
+        }
     }
 }
 
@@ -122,7 +171,7 @@ fn read_text(path: &Path) -> Result<String, Problem> {
 }
 
 /// Sorts by where in the file the field, or the part of it that exists, is written.
-fn in_order(problems: &mut [Problem], order: &std::collections::BTreeMap<String, usize>) {
+fn in_order(problems: &mut [Problem], order: &BTreeMap<String, usize>) {
     problems.sort_by_key(|problem| {
         let mut path = problem.path.as_str();
         loop {
