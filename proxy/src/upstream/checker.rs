@@ -54,7 +54,7 @@ pub async fn run(shared: Arc<Shared>, settings: Arc<ArcSwap<Settings>>) {
             tokio::spawn(async move {
                 let checked = check(&shared, &target, &permits, limit).await;
                 if health_check.enabled {
-                    target.record_health(checked.as_ref().map(|_| ()).map_err(|error| error as _), &health_check);
+                    target.record_health(checked.as_ref().map(|_| ()).map_err(Into::into), &health_check);
                 }
                 if let Ok(supported) = checked {
                     target.state.set_supports_password_policy(supported);

@@ -28,6 +28,14 @@ pub enum ResolveError {
         /// The resolver's words.
         cause: String,
     },
+    /// The name service does not answer in time.
+    #[error("cannot resolve {host}: no answer of the name service within {:.1} s", limit.as_secs_f32())]
+    Timeout {
+        /// The host that was asked for.
+        host: String,
+        /// How long was waited.
+        limit: Duration,
+    },
 }
 
 /// The resolver of the process. Made at the first use, because a proxy whose upstreams are given
