@@ -1,3 +1,5 @@
 //! The operator: BindProxy → dereference → validate → build → apply → status.
 
 pub mod crd;
+pub mod identity;
+pub mod reconcile;

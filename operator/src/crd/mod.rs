@@ -4,7 +4,10 @@
 //! one object can break on its own are CEL rules here and are refused by the API server; what needs
 //! other objects is [`validate`](crate::reconcile::validate)'s.
 
-#![allow(unreachable_pub, reason = "the derive of KubeSchema repeats each type inside a function, where nothing is reachable")]
+#![allow(
+    unreachable_pub,
+    reason = "the derive of KubeSchema repeats each type inside a function, where nothing is reachable"
+)]
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -28,7 +31,7 @@ pub use monitoring::{LogFormat, Logging, Monitoring, PodMonitor, PrometheusRule,
 pub use pod::{Image, Pod, PodDisruptionBudget, PullPolicy};
 pub use reference::{CaKind, CaRef, KeyRef, ObjectName};
 pub use service::{NetworkPolicy, Service, ServiceType, TrafficPolicy};
-pub use status::{BindProxyStatus, PeerCount, UpstreamReason, UpstreamStatus};
+pub use status::{BindProxyStatus, PeerCount, UpstreamStatus};
 pub use upstream::{HealthCheck, Upstream, UpstreamPolicy, UpstreamTls};
 
 /// A failed-bind cache in front of LDAP directory servers.

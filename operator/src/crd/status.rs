@@ -1,5 +1,6 @@
 //! `status`: what the operator tells.
 
+use bindproxy::admin::pod_status::UpstreamReason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -81,36 +82,4 @@ pub struct UpstreamStatus {
     /// Since when it is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Time>,
-}
-
-/// What is wrong with a directory server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum UpstreamReason {
-    /// Nothing.
-    Healthy,
-    /// Its name does not resolve.
-    DNSFailed,
-    /// It refuses connections or cannot be reached.
-    ConnectFailed,
-    /// It does not answer in time.
-    ConnectTimeout,
-    /// Its certificate is not the one that is wanted, or it speaks no TLS.
-    TLSVerifyFailed,
-    /// It answers, but not as a directory in service does.
-    Unavailable,
-}
-
-impl UpstreamReason {
-    /// As the API writes it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Healthy => "Healthy",
-            Self::DNSFailed => "DNSFailed",
-            Self::ConnectFailed => "ConnectFailed",
-            Self::ConnectTimeout => "ConnectTimeout",
-            Self::TLSVerifyFailed => "TLSVerifyFailed",
-            Self::Unavailable => "Unavailable",
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::checker::CheckError;
@@ -9,7 +10,7 @@ use super::connect::ConnectError;
 use super::connection::ExchangeError;
 
 /// Whether an upstream is used, and if not, what keeps it from being used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum UpstreamReason {
     /// It is used.
     Healthy,

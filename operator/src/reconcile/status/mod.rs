@@ -1,0 +1,1 @@
+//! From what was applied and seen to the status. Pure: takes the time.
