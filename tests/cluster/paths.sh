@@ -1,0 +1,17 @@
+# Where things are, for the scripts beside this one. Sourced.
+# shellcheck shell=bash disable=SC2034
+
+scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+repository=$(cd "$scripts/../.." && pwd)
+
+# What is built: outlives checkouts, may be removed at any time.
+cache=${BINDPROXY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/bindproxy}
+
+# The running cluster: one folder per node, `pki`, `bin`, and the kubeconfig for people and tests.
+cluster=${BINDPROXY_CLUSTER_DIR:-/run/bindproxy-e2e}
+kubeconfig=$cluster/kubeconfig
+
+fail() {
+  echo "$*" >&2
+  exit 1
+}
