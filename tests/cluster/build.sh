@@ -46,7 +46,15 @@ linker_flags() {
       done
       ;;
     helm) printf -- '-s -w -X helm.sh/helm/v4/internal/version.version=%s' "$(required helm helm.sh/helm/v4)" ;;
-    helm3) printf -- '-s -w -X helm.sh/helm/v3/internal/version.version=%s' "$(required helm3 helm.sh/helm/v3)" ;;
+    helm3)
+      # Helm 3 does not read from its own modules which Kubernetes it is for, and renders charts for 1.20 when nobody says.
+      minor=$(required helm3 k8s.io/client-go)
+      minor=${minor#v0.}
+      printf -- '-s -w -X helm.sh/helm/v3/internal/version.version=%s' "$(required helm3 helm.sh/helm/v3)"
+      for package in helm.sh/helm/v3/pkg/chartutil helm.sh/helm/v3/pkg/lint/rules; do
+        printf -- ' -X %s.k8sVersionMajor=1 -X %s.k8sVersionMinor=%s' "$package" "$package" "${minor%%.*}"
+      done
+      ;;
     *) printf -- '-s -w' ;;
   esac
 }

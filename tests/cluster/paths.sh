@@ -15,3 +15,9 @@ fail() {
   echo "$*" >&2
   exit 1
 }
+
+# Whoever starts, changes or ends the cluster waits here for others; there is one cluster of this kind on a machine.
+lock_cluster() {
+  exec 9>/run/lock/bindproxy-e2e
+  flock --timeout 600 9 || fail "another command has been working on the cluster for ten minutes"
+}
