@@ -5,8 +5,9 @@
 #
 #   LABELS="title=x version=1"   labels, each as org.opencontainers.image.NAME (words without blanks)
 #   SOURCE_DATE_EPOCH=0          the time of every file and of the image
+#   COMPRESSION=9        from 1 (quick) to 9 (small)
 #
-# The user is 65532:65532, owner of every file is root. `ctr images import`, `podman load`, `skopeo copy oci-archive:…`
+# The process runs as 65532:65532, the owner of every file is root. `ctr images import`, `podman load`, `skopeo copy oci-archive:…`
 # and `crane` take it; containerd gives it the name REFERENCE.
 set -euo pipefail
 
@@ -48,7 +49,7 @@ labels() {
 
 pack "$root" . >"$work/layer.tar"
 unpacked=$(digest "$work/layer.tar")
-gzip -9 --no-name "$work/layer.tar"
+gzip "-${COMPRESSION:-9}" --no-name "$work/layer.tar"
 layer=$(store "$work/layer.tar.gz")
 
 cat >"$work/config" <<JSON
