@@ -60,4 +60,6 @@ start_control_plane() {
   start_controllers
   kubectl apply -f "$scripts/kube-dns.yaml" >/dev/null
   start_dns
+  # A pod cannot be made before the controllers made its service account.
+  await n1 kube-controller-manager 30 "making service accounts" kubectl get serviceaccount default
 }

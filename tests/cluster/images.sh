@@ -4,7 +4,7 @@
 #   localhost/pause:e2e    holds a pod's namespaces
 #   localhost/client:e2e   for pods that play a client: a shell, curl, ldapwhoami, ldapsearch, a few of coreutils
 
-client_programs=(dash curl ldapwhoami ldapsearch getent cat date env false hostname id ls mkdir sleep timeout true)
+client_programs=(dash curl ldapwhoami ldapsearch getent cat date env false head hostname id ls mkdir sleep timeout true)
 
 # make_image NAME ROOT [ENTRYPOINT]
 make_image() {

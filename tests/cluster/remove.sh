@@ -43,15 +43,20 @@ unmount_all() {
   done < <(mounts_below "$cluster")
 }
 
-# Records of the CNI library, and links to logs that the kubelet keeps in a place that cannot be chosen.
+# Three places that cannot be chosen: the CNI library's records (which name the namespace of the pod), the kubelet's links
+# to logs, and its socket for device plugins.
 remove_outside_files() {
   local link
-  rm -f /var/lib/cni/results/bindproxy-e2e-*
+  find /var/lib/cni/results -maxdepth 1 -type f -exec grep -lFZ "$cluster/" {} + 2>/dev/null | xargs -0r rm -f
   for link in /var/log/containers/*.log; do
     case "$(readlink "$link" || true)" in
       "$cluster"/*) rm -f "$link" ;;
     esac
   done
+  if ! pgrep -x kubelet >/dev/null; then
+    rm -f /var/lib/kubelet/device-plugins/kubelet.sock
+    rmdir /var/lib/kubelet/device-plugins /var/lib/kubelet 2>/dev/null || true
+  fi
 }
 
 anything_left() {
