@@ -39,6 +39,7 @@ pub mod server;
 pub mod session;
 pub mod settings;
 pub mod status;
+pub mod termination_log;
 pub mod tls;
 pub mod transport;
 pub mod upstream;

@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::bind::HashKey;
 use crate::cluster::start::key_ids;
 use crate::config::watch::Fingerprint;
-use crate::config::{self, AdminToken, Cluster, Config, Loaded, Problems};
+use crate::config::{self, AdminToken, Cluster, Config, Loaded, Overrides, Problems};
 use crate::core::{CoreMessage, Shared};
 use crate::logging::LogHandle;
 use crate::settings::{self, Settings, SettingsError};
@@ -27,6 +27,8 @@ pub struct Reloader {
     shared: Arc<Shared>,
     settings: Arc<ArcSwap<Settings>>,
     path: PathBuf,
+    /// What the command line says in place of each generation's file.
+    overrides: Overrides,
     random_key: HashKey,
     /// `None` where the command line fixes the level.
     log: Option<LogHandle>,
@@ -72,6 +74,7 @@ impl Reloader {
             shared,
             settings,
             path,
+            overrides: loaded.overrides.clone(),
             random_key,
             log,
             admin_token: Arc::new(ArcSwapOption::empty()),
@@ -118,7 +121,7 @@ impl Reloader {
             seen.files = files;
             seen.fingerprint = fingerprint;
         }
-        match config::load(&self.path)
+        match config::load_with(&self.path, &self.overrides)
             .map_err(ReloadError::from)
             .and_then(|loaded| self.apply(&loaded).map(|()| loaded))
         {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::material::{self, Material, Surroundings};
+use super::overrides::Overrides;
 use super::problem::{Problem, Problems, Report};
 use super::{Config, ConfigHash, named_files, rules, shape, tree};
 
@@ -17,6 +18,8 @@ pub struct Loaded {
     pub material: Material,
     /// The name of this configuration, over the paths as they are written in the file.
     pub hash: ConfigHash,
+    /// What the command line says in place of the file; `config` has it already.
+    pub overrides: Overrides,
     /// What works but is probably not meant.
     pub warnings: Vec<Problem>,
 }
@@ -34,8 +37,16 @@ impl fmt::Debug for Loaded {
 /// # Errors
 /// Every problem of the file, in its order. Nothing was changed.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
+    load_with(path, &Overrides::default())
+}
+
+/// As [`load`], with what the command line says in place of the file.
+///
+/// # Errors
+/// Every problem of the file, in its order, then those of `overrides`.
+pub fn load_with(path: &Path, overrides: &Overrides) -> Result<Loaded, Problems> {
     let text = read_text(path).map_err(|problem| Problems(vec![problem]))?;
-    let mut loaded = load_text(&text, folder(path))?;
+    let mut loaded = load_in(&text, folder(path), overrides, &Surroundings::present())?;
     loaded.material.files.insert(0, std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     Ok(loaded)
 }
@@ -45,10 +56,16 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// # Errors
 /// Every problem of the text, in its order.
 pub fn load_text(text: &str, base: &Path) -> Result<Loaded, Problems> {
-    load_in(text, base, &Surroundings { now_unix: now_unix(), system_roots: LazyCell::new(crate::tls::system_roots) })
+    load_in(text, base, &Overrides::default(), &Surroundings::present())
 }
 
-fn load_in(text: &str, base: &Path, surroundings: &Surroundings) -> Result<Loaded, Problems> {
+impl Surroundings {
+    fn present() -> Self {
+        Self { now_unix: now_unix(), system_roots: LazyCell::new(crate::tls::system_roots) }
+    }
+}
+
+fn load_in(text: &str, base: &Path, overrides: &Overrides, surroundings: &Surroundings) -> Result<Loaded, Problems> {
     let root = tree::parse(text).map_err(|problem| Problems(vec![problem]))?;
     let shape::Shaped { value, mut problems, unreadable } = shape::fit(&root);
     let written: Config = serde_json::from_value(value).map_err(|error| {
@@ -56,8 +73,9 @@ fn load_in(text: &str, base: &Path, surroundings: &Surroundings) -> Result<Loade
         problems.push(Problem::new("", error.to_string(), "correct that field"));
         Problems(std::mem::take(&mut problems))
     })?;
-    let config = named_files::resolved(&written, base);
+    let mut config = named_files::resolved(&written, base);
     let mut report = Report::new(unreadable);
+    overrides.apply(&mut config, &mut report);
     rules::check(&config, &mut report);
     let material = material::load(&config, surroundings, &mut report);
     let (found, mut warnings) = report.finish();
@@ -68,7 +86,8 @@ fn load_in(text: &str, base: &Path, surroundings: &Surroundings) -> Result<Loade
     problems.dedup();
     in_order(&mut warnings, &order);
     if problems.is_empty() {
-        Ok(Loaded { hash: ConfigHash::of(&written), config, material, warnings })
+        let hash = ConfigHash::of(&written);
+        Ok(Loaded { hash, config, material, overrides: overrides.clone(), warnings })
     } else {
         Err(Problems(problems))
     }
@@ -166,7 +185,7 @@ mod tests {
         std::fs::write(folder.path().join("server.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
         std::fs::write(folder.path().join("server.key"), key.serialize_pem()).unwrap();
         let surroundings = Surroundings { now_unix, system_roots: LazyCell::new(crate::tls::system_roots) };
-        let loaded = load_in(TEXT, folder.path(), &surroundings).unwrap();
+        let loaded = load_in(TEXT, folder.path(), &Overrides::default(), &surroundings).unwrap();
         assert_eq!(
             loaded.material.certificates,
             [super::super::CertificateExpiry { role: "server".into(), not_after_unix: END }]

@@ -19,6 +19,7 @@ mod listener;
 mod load;
 pub mod material;
 mod named_files;
+pub mod overrides;
 pub mod problem;
 mod rules;
 pub mod secret;
@@ -31,8 +32,9 @@ pub use cache::{Cache, RequestPasswordPolicy, VerdictAction, VerdictPreset, Verd
 pub use cluster::{Cluster, Coordination, Discovery, HostPort, HostPortError, Peers};
 pub use hash::ConfigHash;
 pub use listener::{ClientCertificate, Listener, ListenerTls, ProxyProtocol, ProxyProtocolMode, ServerTls};
-pub use load::{Loaded, load, load_text, schema_text, watched_files};
+pub use load::{Loaded, load, load_text, load_with, schema_text, watched_files};
 pub use material::{CertificateExpiry, Material};
+pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
 pub use secret::{AdminToken, HashKey};
 pub use upstream::{HealthCheck, Strategy, TlsVersion, Upstream, UpstreamPolicy, UpstreamTls, UpstreamTlsMode};

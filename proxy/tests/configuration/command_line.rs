@@ -108,6 +108,8 @@ fn completions_and_manual_name_every_command() {
 fn command_lines_that_are_and_are_not() {
     let good = [
         "run --config f --workers 2 --log-format json --log-level debug",
+        "run --config f --termination-log t --node-name corp-0 --peers-dns peers.example:7946",
+        "check --config f --node-name corp-0 --peers-dns peers.example",
         "demo --once --listen 127.0.0.1:0",
         "status --admin http://10.0.0.1:9390 --token-file t -o json",
         "offenders --limit 5",

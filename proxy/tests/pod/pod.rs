@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,15 @@ impl Folder {
 pub(crate) fn start(path: &Path) -> Server {
     let loaded = config::load(path).unwrap_or_else(|problems| panic!("{problems}"));
     Server::start(&loaded, path, 1, None).unwrap()
+}
+
+/// The program, with none of the variables of whoever runs the tests.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bindproxy"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BINDPROXY_")) {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// The status code and the body that `path` of the admin address is answered with; `None` where nobody answers.

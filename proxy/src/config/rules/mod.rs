@@ -8,7 +8,7 @@ mod listeners;
 mod upstreams;
 mod verdicts;
 
-pub(super) use cluster::is_cluster_name;
+pub(super) use cluster::{is_cluster_name, node_name, peers_dns};
 pub(super) use upstreams::is_host;
 
 use super::problem::Report;
