@@ -48,6 +48,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Forget the failures of a name, or all, at every member of the cluster.
     Flush(FlushArgs),
+    /// Read a directory's rootDSE through a proxy, or from the directory itself: 0 when it answers.
+    Probe(ProbeArgs),
     /// Print the completions of a shell.
     Completions {
         /// The shell.
@@ -170,6 +172,26 @@ pub struct FlushArgs {
     /// The proxy.
     #[command(flatten)]
     pub admin: AdminArgs,
+}
+
+/// Arguments of `probe`.
+#[derive(Clone, Debug, Args)]
+pub struct ProbeArgs {
+    /// Where to ask [default port: 389, with --tls 636].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub ldap: String,
+    /// TLS from the first octet (LDAPS).
+    #[arg(long, conflicts_with = "starttls")]
+    pub tls: bool,
+    /// StartTLS first.
+    #[arg(long)]
+    pub starttls: bool,
+    /// PEM file of the authority that signed the certificate [default: the system's].
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// How long all of it may take.
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub timeout_seconds: NonZeroU16,
 }
 
 /// Form of the log.

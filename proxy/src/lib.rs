@@ -33,6 +33,7 @@ pub mod held_lease;
 pub mod listener;
 pub mod logging;
 pub mod metrics;
+pub mod probe;
 pub mod reload;
 pub mod run;
 pub mod server;

@@ -45,6 +45,10 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Outcome> {
                 None => Ok(Outcome::Fault),
             }
         }
+        Command::Probe(arguments) => {
+            writeln!(out, "{}", bindproxy::probe::probe(arguments)?)?;
+            Ok(Outcome::Done)
+        }
         Command::Completions { shell } => {
             cli::completions(*shell, &mut out);
             Ok(Outcome::Done)

@@ -64,6 +64,7 @@ impl Verb {
             Command::Run(_)
             | Command::Check(_)
             | Command::Demo(_)
+            | Command::Probe(_)
             | Command::Completions { .. }
             | Command::Man
             | Command::Schema => return None,

@@ -116,6 +116,7 @@ fn command_lines_that_are_and_are_not() {
         "explain uid=alice,dc=example,dc=org",
         "flush uid=alice",
         "flush --all",
+        "probe --ldap corp.mail.svc:389 --starttls --ca ca.crt --timeout-seconds 2",
         "completions zsh",
         "man",
     ];
@@ -129,6 +130,9 @@ fn command_lines_that_are_and_are_not() {
         "check --config f extra",
         "--log-level loud check --config f",
         "completions tcsh",
+        "probe",
+        "probe --ldap a --tls --starttls",
+        "probe --ldap a --timeout-seconds 0",
     ];
     let parse = |line: &str| cli::parse(std::iter::once("bindproxy").chain(line.split_whitespace()));
     for line in good {

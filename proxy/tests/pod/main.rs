@@ -6,5 +6,6 @@
 
 mod overrides;
 mod pod;
+mod probe;
 mod statusz;
 mod termination_log;
