@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::material::{self, Material, Surroundings};
 use super::overrides::Overrides;
 use super::problem::{Problem, Problems, Report};
+use super::watch::Fingerprint;
 use super::{Config, ConfigHash, named_files, rules, shape, tree};
 
 /// A configuration that was checked, with everything that it names.
@@ -20,6 +21,8 @@ pub struct Loaded {
     pub hash: ConfigHash,
     /// What the command line says in place of the file; `config` has it already.
     pub overrides: Overrides,
+    /// The files as they were before any was read; `None` for a text that lies in no file.
+    pub fingerprint: Option<Fingerprint>,
     /// What works but is probably not meant.
     pub warnings: Vec<Problem>,
 }
@@ -45,8 +48,10 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// # Errors
 /// Every problem of the file, in its order, then those of `overrides`.
 pub fn load_with(path: &Path, overrides: &Overrides) -> Result<Loaded, Problems> {
+    let fingerprint = Fingerprint::of(&watched_files(path));
     let text = read_text(path).map_err(|problem| Problems(vec![problem]))?;
     let mut loaded = load_in(&text, folder(path), overrides, &Surroundings::present())?;
+    loaded.fingerprint = Some(fingerprint);
     loaded.material.files.insert(0, std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     Ok(loaded)
 }
@@ -87,7 +92,7 @@ fn load_in(text: &str, base: &Path, overrides: &Overrides, surroundings: &Surrou
     in_order(&mut warnings, &order);
     if problems.is_empty() {
         let hash = ConfigHash::of(&written);
-        Ok(Loaded { hash, config, material, overrides: overrides.clone(), warnings })
+        Ok(Loaded { hash, config, material, overrides: overrides.clone(), fingerprint: None, warnings })
     } else {
         Err(Problems(problems))
     }

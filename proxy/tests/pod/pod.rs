@@ -53,18 +53,24 @@ impl Authority {
 
     /// For `localhost` and 127.0.0.1.
     pub(crate) fn server(&self) -> Pair {
-        self.sign(CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap())
+        self.server_until(2099)
+    }
+
+    /// As [`Self::server`], valid until the first day of `year`.
+    pub(crate) fn server_until(&self, year: i32) -> Pair {
+        let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        self.sign(params, year)
     }
 
     /// For a member of the cluster `mail/corp`.
     pub(crate) fn member(&self) -> Pair {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::URI("bindproxy://mail/corp".try_into().unwrap())];
-        self.sign(params)
+        self.sign(params, 2099)
     }
 
-    fn sign(&self, mut params: CertificateParams) -> Pair {
-        params.not_after = rcgen::date_time_ymd(2099, 1, 1);
+    fn sign(&self, mut params: CertificateParams, year: i32) -> Pair {
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Pair { certificate: certificate.pem(), key: key.serialize_pem() }
