@@ -28,6 +28,7 @@ pub mod core;
 pub mod demo;
 pub mod descriptors;
 pub mod directory;
+pub mod drain;
 pub mod effects;
 pub mod held_lease;
 pub mod listener;
