@@ -30,14 +30,6 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
             "write the present key's file as cache.keyFile, or remove this field",
         );
     }
-    if !config.admin.address.ip().to_canonical().is_loopback() && config.admin.token_file.is_none() {
-        report.warning(
-            "admin.address",
-            &["admin.tokenFile"],
-            "without admin.tokenFile the JSON API answers only to loopback, though this address is reachable from elsewhere",
-            "write admin.tokenFile to use the API over the network; health and metrics need none",
-        );
-    }
 }
 
 /// `firstTTLSeconds <= ttlSeconds <= maxTTLSeconds`.
