@@ -15,6 +15,7 @@ use crate::cluster::start::key_ids;
 use crate::config::watch::Fingerprint;
 use crate::config::{self, AdminToken, Cluster, Config, Loaded, Overrides, Problems};
 use crate::core::{CoreMessage, Shared};
+use crate::descriptors;
 use crate::logging::LogHandle;
 use crate::settings::{self, Settings, SettingsError};
 
@@ -121,6 +122,7 @@ impl Reloader {
         match self.load().map_err(ReloadError::from).and_then(|loaded| self.apply(&loaded).map(|()| loaded)) {
             Ok(loaded) => {
                 self.announce(&loaded);
+                descriptors::raise_limit(&loaded.config);
                 self.shared.metrics.reload(true);
                 tracing::info!(hash = %loaded.hash, "configuration reloaded");
             }
