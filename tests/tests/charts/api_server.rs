@@ -74,6 +74,23 @@ impl Server {
             }
         }
     }
+
+    /// Whether `account` may do each of verb, resource and namespace.
+    fn allowed(&self, account: &str, asked: &[(&str, &str, &str)]) -> Vec<bool> {
+        let reviews: Vec<Value> = asked
+            .iter()
+            .map(|(verb, resource, namespace)| {
+                json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+                    "spec": {"user": account, "resourceAttributes": attributes(verb, resource, namespace)}})
+            })
+            .collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": reviews});
+        // The answers come one after the other, not as a list.
+        let answers = self.kubectl(&["create", "-o", "json", "-f", "-"], &list.to_string()).unwrap();
+        let items: Vec<Value> = serde_json::Deserializer::from_str(&answers).into_iter().map(Result::unwrap).collect();
+        assert_eq!(items.len(), asked.len());
+        items.iter().map(|item| item["status"]["allowed"] == true).collect()
+    }
 }
 
 impl Drop for Server {
@@ -220,4 +237,83 @@ fn the_policy_injects_once_and_only_where_both_labels_are() {
         pod["spec"]["volumes"],
         json!([{"name": "bindproxy-config", "secret": {"secretName": "own", "defaultMode": 420}}])
     );
+}
+
+/// Rights that are asked for with the operator's account: verb, resource, whether it should have them.
+const RIGHTS: [(&str, &str, bool); 27] = [
+    ("list", "bindproxies.bindproxy.io", true),
+    ("watch", "bindproxies.bindproxy.io", true),
+    ("patch", "bindproxies.bindproxy.io/status", true),
+    ("update", "bindproxies.bindproxy.io", false),
+    ("patch", "bindproxies.bindproxy.io", false),
+    ("delete", "bindproxies.bindproxy.io", false),
+    ("create", "statefulsets.apps", true),
+    ("patch", "statefulsets.apps", true),
+    ("create", "services", true),
+    ("patch", "configmaps", true),
+    ("create", "serviceaccounts", true),
+    ("create", "serviceaccounts/token", false),
+    ("create", "poddisruptionbudgets.policy", true),
+    ("delete", "networkpolicies.networking.k8s.io", true),
+    ("create", "secrets", true),
+    ("get", "secrets", false),
+    ("list", "secrets", false),
+    ("watch", "secrets", false),
+    ("patch", "secrets", false),
+    ("delete", "secrets", false),
+    ("patch", "pods", true),
+    ("create", "pods", false),
+    ("delete", "pods", false),
+    ("create", "pods/exec", false),
+    ("create", "events.events.k8s.io", true),
+    ("create", "roles.rbac.authorization.k8s.io", false),
+    ("list", "namespaces", false),
+];
+
+#[test]
+fn the_operators_account_may_what_the_table_says_and_only_in_its_namespaces() {
+    let mut server = Server::new();
+    let (watched, other, home) =
+        (server.namespace("watched", &[]), server.namespace("unwatched", &[]), server.namespace("home", &[]));
+    let name = format!("rights-{}", std::process::id());
+    for (watch, everywhere) in [(true, false), (false, true)] {
+        let mut arguments = vec!["--set".to_owned(), format!("fullnameOverride={name},namespaceOverride={home}")];
+        if watch {
+            arguments.extend(["--set".to_owned(), format!("watchNamespaces={{{watched}}}")]);
+        }
+        arguments.extend(["-s", "templates/rbac.yaml"].map(str::to_owned));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let manifests = Helm::Four.template(Chart::Operator, &arguments).unwrap();
+        server.made.push(("clusterrole", name.clone()));
+        server.made.push(("clusterrolebinding", name.clone()));
+        server.kubectl(&["apply", "-f", "-"], &manifests).unwrap();
+        let account = format!("system:serviceaccount:{home}:{name}");
+        let seen_in = if everywhere { &other } else { &watched };
+        let started = Instant::now();
+        while !server.allowed(&account, &[("list", "bindproxies.bindproxy.io", seen_in)])[0] {
+            assert!(started.elapsed() < NOTICE, "the roles have no effect");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let mut table: Vec<(&str, &str, &str, bool)> = Vec::new();
+        for (verb, resource, expected) in RIGHTS {
+            table.push((verb, resource, &watched, expected));
+            table.push((verb, resource, &other, expected && everywhere));
+        }
+        for (verb, at_home) in [("create", true), ("list", false), ("delete", false)] {
+            table.push((verb, "leases.coordination.k8s.io", &home, at_home));
+            table.push((verb, "leases.coordination.k8s.io", &other, false));
+        }
+        let asked: Vec<(&str, &str, &str)> = table.iter().map(|row| (row.0, row.1, row.2)).collect();
+        for (row, allowed) in table.iter().zip(server.allowed(&account, &asked)) {
+            let (verb, resource, namespace, expected) = row;
+            assert_eq!(allowed, *expected, "{verb} {resource} in {namespace}");
+        }
+    }
+}
+
+/// `resource.group/subresource` as the API server wants it.
+fn attributes(verb: &str, resource: &str, namespace: &str) -> Value {
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
+    json!({"verb": verb, "group": group, "resource": resource, "subresource": subresource, "namespace": namespace})
 }

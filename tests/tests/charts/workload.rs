@@ -135,22 +135,19 @@ fn the_keep_policy_is_a_value() {
 }
 
 #[test]
-fn helm_test_asks_the_operator_and_every_proxy_that_speaks_plain_ldap() {
+fn helm_test_asks_every_proxy_that_speaks_plain_ldap() {
     let everything = value_files().into_iter().find(|file| file.ends_with("everything.yaml")).unwrap();
     let objects = rendered(&["-f", path(&everything)]);
-    let arguments: Vec<&Value> =
-        of_kind(&objects, "Pod").iter().map(|pod| &pod["spec"]["containers"][0]["args"]).collect();
+    let pods = of_kind(&objects, "Pod");
+    let arguments: Vec<&Value> = pods.iter().map(|pod| &pod["spec"]["containers"][0]["args"]).collect();
     assert_eq!(
         arguments,
-        [
-            &json!(["probe", "--http", "http://bp-bpo.directories.svc:9391/readyz"]),
-            &json!(["probe", "--ldap", "corp.mail.svc:389"])
-        ]
+        [&json!(["probe", "--ldap", "corp.mail.svc:389"]), &json!(["probe", "--ldap", "old.mail.svc:3389"])]
     );
-    for pod in of_kind(&objects, "Pod") {
+    for pod in pods {
         assert_eq!(pod["metadata"]["annotations"]["helm.sh/hook"], "test");
     }
-    assert_eq!(of_kind(&set(&["tests.enabled=false"]), "Pod"), Vec::<&Value>::new());
+    assert_eq!(of_kind(&set(&["tests.enabled=false", "tests.ldap={a.b.svc:389}"]), "Pod"), Vec::<&Value>::new());
 }
 
 #[test]

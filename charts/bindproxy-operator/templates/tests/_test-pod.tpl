@@ -1,5 +1,5 @@
 {{- /*
-A pod of `helm test`: dict "root" $ "component" C "name" N "args" [..]. The image has no shell; the program itself asks. It is run again while it
+A pod of `helm test`: dict "root" $ "name" N "args" [..]. The image has no shell; the program itself asks. It is run again while it
 fails, since proxies need a moment after an install, and given up after two minutes.
 */ -}}
 {{- define "bindproxy-operator.testPod" -}}
