@@ -12,5 +12,6 @@ mod monitoring;
 mod readme;
 mod refusals;
 mod rights;
+mod sidecar;
 mod snapshots;
 mod workload;

@@ -7,10 +7,14 @@ use serde_json::Value;
 
 use crate::helm::{Chart, Helm, objects, of_kind, only};
 
+/// The objects with each of `sets`; `--group/version/kind` is a kind that the cluster has.
 fn rendered(sets: &[&str]) -> Result<Vec<Value>, String> {
     let mut arguments = Vec::new();
     for set in sets {
-        arguments.extend(if set.starts_with("--") { ["--api-versions", &set[2..]] } else { ["--set", *set] });
+        arguments.extend(match set.strip_prefix("--") {
+            Some(api) => ["--api-versions", api],
+            None => ["--set", *set],
+        });
     }
     Helm::Four.template(Chart::Operator, &arguments).map(|manifests| objects(&manifests))
 }
