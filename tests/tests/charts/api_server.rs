@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::helm::{Chart, Helm, answer, documents, objects, path, program, value_files};
+use crate::workload::notes;
 
 /// Time in which the API server must have taken notice of a new policy, kind or namespace.
 const NOTICE: Duration = Duration::from_secs(60);
@@ -106,6 +107,9 @@ fn the_api_server_takes_every_object() {
     let mut server = Server::new();
     // Objects go to namespaces of this test; kinds of others may be missing in this cluster.
     let namespace = server.namespace("charts", &["pod-security.kubernetes.io/enforce=restricted"]);
+    let (_, mut example) = notes();
+    example["metadata"]["namespace"] = json!(namespace);
+    server.kubectl(&["create", "--dry-run=server", "-f", "-"], &example.to_string()).unwrap();
     for values in value_files() {
         let manifests = Helm::Four.template(Chart::Operator, &["-f", path(&values)]).unwrap();
         for document in documents(&manifests) {

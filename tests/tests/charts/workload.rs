@@ -150,8 +150,8 @@ fn helm_test_asks_every_proxy_that_speaks_plain_ldap() {
     assert_eq!(of_kind(&set(&["tests.enabled=false", "tests.ldap={a.b.svc:389}"]), "Pod"), Vec::<&Value>::new());
 }
 
-#[test]
-fn the_notes_name_the_next_three_commands() {
+/// What Helm says after an install for the namespace `mail`, and the object that it proposes to apply.
+pub(crate) fn notes() -> (String, Value) {
     // Helm 3 asks a cluster even for a dry run at the client.
     let folder = Chart::Operator.folder();
     let mut arguments = vec!["install", RELEASE, path(&folder), "--namespace", NAMESPACE, "--dry-run=client"];
@@ -159,7 +159,12 @@ fn the_notes_name_the_next_three_commands() {
     let printed = answer(&Helm::Four.run(&arguments)).unwrap_or_else(|error| panic!("{error}"));
     let (_, notes) = printed.split_once("NOTES:").unwrap();
     let (_, example) = notes.split_once("<<'YAML'\n").unwrap();
-    let example: Value = serde_saphyr::from_str(example.split_once("\nYAML\n").unwrap().0).unwrap();
+    (notes.to_owned(), serde_saphyr::from_str(example.split_once("\nYAML\n").unwrap().0).unwrap())
+}
+
+#[test]
+fn the_notes_name_the_next_three_commands() {
+    let (notes, example) = notes();
     assert_eq!(example["kind"], "BindProxy");
     assert_eq!(example["metadata"]["namespace"], "mail");
     for command in ["kubectl wait -n mail bindproxy/corp", "service/corp 3389:389", "ldapwhoami ", "/metrics"] {
