@@ -185,6 +185,7 @@ impl Reloader {
         self.shared.status.set_config(&hash, loaded_at);
         self.shared.metrics.set_config(&hash, loaded_at);
         self.shared.metrics.cache().capacity.set(i64::from(loaded.config.cache.max_entries));
+        self.shared.metrics.connections_limit(loaded.config.limits.max_connections);
         let mut roles = Vec::new();
         for certificate in &loaded.material.certificates {
             self.shared.metrics.certificate_not_after(&certificate.role, certificate.not_after_unix);
