@@ -10,7 +10,7 @@ TIMED = .ci/timed target/ci/$@.phases
 # First in a recipe of several steps: the times are told at its end, also when a step fails.
 TELL_TIMES = trap '.ci/timed --report target/ci/$@.phases' EXIT; rm -f target/ci/$@.phases; mkdir -p target/ci
 
-.PHONY: help demo check test bench fuzz dist clean
+.PHONY: help demo check test generate bench fuzz dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,16 @@ test: ## every test that needs no cluster; installs the servers and clients that
 	$(TIMED) "Debian packages" .ci/packages tests/packages.txt; \
 	$(TIMED) "build programs and tests" cargo build --locked --workspace --all-targets; \
 	$(TIMED) "run tests" .ci/test $(ARGS)
+
+GENERATED = charts/bindproxy-crds/manifests/bindproxies.yaml docs/reference.md
+# By way of target/, so that a fault leaves the committed files as they are.
+generate: ## refreshes the files that are made of the BindProxy types: the CRD of the chart and docs/reference.md
+	@.ci/need cargo cc
+	@cargo build --locked --package bindproxy-operator
+	@mkdir -p target/generate $(dir $(GENERATED))
+	@target/debug/bindproxy-operator crd > target/generate/bindproxies.yaml
+	@target/debug/bindproxy-operator crd --reference > target/generate/reference.md
+	@for file in $(GENERATED); do cp "target/generate/$$(basename "$$file")" "$$file"; done
 
 bench: ## every benchmark against its peers: one table, and target/bench/results.json (ROUNDS=5 SECS=2 ONLY=cached)
 	@.ci/need cargo cc
