@@ -8,7 +8,7 @@ use super::BindProxy;
 
 /// Fields whose types are Kubernetes' own, and where these are explained. Their texts were half of the
 /// definition and are one `kubectl explain` away, under the names that our own descriptions of these fields give.
-const KUBERNETES_TYPES: [(&str, &str); 7] = [
+const KUBERNETES_TYPES: [(&str, &str); 8] = [
     ("spec.networkPolicy.ingressFrom", "https://kubernetes.io/docs/concepts/services-networking/network-policies/"),
     ("spec.networkPolicy.metricsFrom", "https://kubernetes.io/docs/concepts/services-networking/network-policies/"),
     ("spec.pod.affinity", "https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/"),
@@ -19,6 +19,7 @@ const KUBERNETES_TYPES: [(&str, &str); 7] = [
         "spec.pod.topologySpreadConstraints",
         "https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/",
     ),
+    ("status.conditions", "https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.33/#condition-v1-meta"),
 ];
 
 /// Where a field is explained whose type is Kubernetes' own.
