@@ -31,7 +31,7 @@ issuers) lie in its own namespace. Below each table stands what the API server r
 ///
 /// # Errors
 /// As [`crd`].
-pub fn reference_text() -> Result<String, serde_json::Error> {
+pub fn reference_text() -> anyhow::Result<String> {
     let definition = serde_json::to_value(crd()?)?;
     let mut page = HEAD.to_owned();
     if let Some(schema) = definition.pointer("/spec/versions/0/schema/openAPIV3Schema") {

@@ -15,8 +15,10 @@ fn current(file: &str, expected: &str) {
 }
 
 #[test]
-fn the_chart_carries_the_definition() {
-    current("charts/bindproxy-crds/manifests/bindproxies.yaml", &crd::crd_text().unwrap());
+fn both_charts_carry_the_definition() {
+    let text = crd::crd_text().unwrap();
+    current("charts/bindproxy-crds/manifests/bindproxies.yaml", &text);
+    current("charts/bindproxy-operator/manifests/bindproxies.yaml", &text);
 }
 
 #[test]
