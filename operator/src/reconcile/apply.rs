@@ -255,7 +255,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of<K: Serialize + ResourceExt>(object: &K, api_version: &str, kind: &str) -> Result<Self, ApplyError> {
+    fn of<K: Serialize + kube::ResourceExt>(object: &K, api_version: &str, kind: &str) -> Result<Self, ApplyError> {
         let serialize = |error| ApplyError::Serialize(format!("{kind} {}", object.name_any()), error);
         let mut value = serde_json::to_value(object).map_err(serialize)?;
         if let Value::Object(fields) = &mut value {

@@ -19,6 +19,7 @@ pub mod apply;
 pub mod build;
 pub mod dereference;
 pub mod events;
+pub mod nudge;
 pub mod observation;
 pub mod observe;
 pub mod outcome;
@@ -159,6 +160,9 @@ async fn look(bind_proxy: &BindProxy, identity: &Identity, context: &Context) ->
     let ours = context.owned.of(identity);
     let now = context.clock.now();
     let observation = context.observer.observe(&context.client, identity, &ours, now).await;
+    if let Ok(validated) = &verdict {
+        nudge::nudge(&context.client, validated, &ours, &observation).await;
+    }
     let previous = bind_proxy.status.clone().unwrap_or_default();
     let next = status::status(&previous, identity, &bind_proxy.spec, verdict.as_ref(), &observation, Time(now));
     if next != previous {
