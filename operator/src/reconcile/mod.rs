@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod observation;
+pub mod observe;
 pub mod outcome;
 pub mod status;
 pub mod validated;
