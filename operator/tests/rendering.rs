@@ -1,5 +1,7 @@
 //! Every BindProxy that the API server takes becomes a configuration that the proxy takes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,9 +37,8 @@ fn all_there(bind_proxy: &BindProxy) -> References {
     for (_, ca) in config_maps(&bind_proxy.spec) {
         config_maps_there.entry(ca.name.clone()).or_default().push(ca.key.clone());
     }
-    let kind = |group: &str, kind: &str| {
-        Some(ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(group, "v1", kind)))
-    };
+    let kind =
+        |group: &str, kind: &str| Some(ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(group, "v1", kind)));
     References {
         config_maps: config_maps_there,
         foreign: Vec::new(),
