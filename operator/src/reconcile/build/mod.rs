@@ -28,7 +28,6 @@ use kube::core::{DynamicObject, ObjectMeta, TypeMeta};
 use super::validated::ValidatedBindProxy;
 
 pub use cluster_secret::{ClusterMaterial, cluster_secret};
-pub use monitoring::prometheus_rule;
 pub use objects::Objects;
 pub use pod_template::{CONTAINER, RESTART_HASH};
 
@@ -59,7 +58,7 @@ pub fn build(proxy: &ValidatedBindProxy) -> Result<Objects, BuildError> {
         network_policy: network_policy::network_policy(proxy),
         pod_monitor: monitoring::pod_monitor(proxy),
         service_monitor: monitoring::service_monitor(proxy),
-        prometheus_rule: None,
+        prometheus_rule: monitoring::prometheus_rule(proxy, monitoring::ALERTS)?,
     })
 }
 
