@@ -24,7 +24,11 @@ pub enum Command {
     /// Run the controller until SIGTERM or SIGINT.
     Run(Box<RunArgs>),
     /// Print the resource definition as YAML.
-    Crd,
+    Crd {
+        /// Print the reference of its fields as Markdown instead.
+        #[arg(long, hide = true)]
+        reference: bool,
+    },
 }
 
 /// Arguments of `run`.
@@ -139,8 +143,13 @@ impl RunArgs {
     /// The namespaces that are watched; empty = all.
     #[must_use]
     pub fn namespaces(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.watch_namespaces.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let mut names: Vec<String> = self
+            .watch_namespaces
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
         names.sort();
         names.dedup();
         names

@@ -29,9 +29,9 @@ pub mod status;
 pub mod validate;
 pub mod validated;
 
-use apply::{ApplyError, Applier};
+use apply::{Applier, ApplyError};
 use build::BuildError;
-use build::cluster_secret::{ClusterMaterial, MaterialError, cluster_secret};
+use build::cluster_secret::{ClusterMaterial, ClusterMaterialError, cluster_secret};
 use dereference::DereferenceError;
 use observe::Observer;
 use outcome::{ErrorReason, Refusal};
@@ -81,7 +81,7 @@ pub enum ReconcileError {
     Build(#[from] BuildError),
     /// The certificate between pods could not be made.
     #[error(transparent)]
-    Material(#[from] MaterialError),
+    Material(#[from] ClusterMaterialError),
     /// The objects could not be written.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -133,11 +133,7 @@ pub async fn reconcile(
 
 /// When an error is tried again; the controller adds no backoff of its own.
 #[must_use]
-pub fn on_error(
-    bind_proxy: Arc<DeserializeGuard<BindProxy>>,
-    error: &ReconcileError,
-    context: Arc<Context>,
-) -> Action {
+pub fn on_error(bind_proxy: Arc<DeserializeGuard<BindProxy>>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let DeserializeGuard(stored) = bind_proxy.as_ref();
     let name = stored.as_ref().ok().and_then(|bind_proxy| bind_proxy.metadata.name.as_deref());
     tracing::warn!(name, error = pace::chain(error), "a look at a BindProxy failed, it will be repeated");
@@ -199,8 +195,8 @@ async fn write(
     let applier = Applier { client: &context.client, identity, ours: &ours, kinds, metrics: &context.metrics };
     let written = async {
         if validated.makes_cluster_secret && may_lack_secret(&ours, validated.spec.replicas) {
-            let material = ClusterMaterial::generate(&identity.cluster_name(), context.clock.now())?;
-            applier.create_once(&cluster_secret(identity, &material)).await?;
+            let material = ClusterMaterial::generate(&identity.cluster_name(), context.clock.now().as_second())?;
+            applier.create_once(&cluster_secret(identity, material)).await?;
         }
         applier.apply(objects).await?;
         Ok::<(), ReconcileError>(())

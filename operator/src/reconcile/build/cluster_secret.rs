@@ -68,7 +68,7 @@ pub struct ClusterMaterial {
 
 /// Why there is no material; nothing was made.
 #[derive(Debug, thiserror::Error)]
-pub enum MaterialError {
+pub enum ClusterMaterialError {
     /// The system has no random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -86,7 +86,7 @@ impl ClusterMaterial {
     ///
     /// # Errors
     /// When the system gives no random numbers, or its clock is far off.
-    pub fn generate(cluster_name: &str, now_unix: i64) -> Result<Self, MaterialError> {
+    pub fn generate(cluster_name: &str, now_unix: i64) -> Result<Self, ClusterMaterialError> {
         let validity = Validity::from(now_unix)?;
         let ca_key = key()?;
         let mut ca = validity.params(&format!("bindproxy cluster authority {now_unix}"));
@@ -149,11 +149,12 @@ impl Validity {
     /// The last moment that a certificate can name is the end of the year 9999 (RFC 5280 section 4.1.2.5).
     const LAST: Duration = Duration::from_secs(253_402_300_799);
 
-    fn from(now_unix: i64) -> Result<Self, MaterialError> {
-        let now = u64::try_from(now_unix).map(Duration::from_secs).map_err(|_| MaterialError::Clock(now_unix))?;
+    fn from(now_unix: i64) -> Result<Self, ClusterMaterialError> {
+        let now =
+            u64::try_from(now_unix).map(Duration::from_secs).map_err(|_| ClusterMaterialError::Clock(now_unix))?;
         let ends = now.saturating_add(VALIDITY);
         if ends > Self::LAST {
-            return Err(MaterialError::Clock(now_unix));
+            return Err(ClusterMaterialError::Clock(now_unix));
         }
         Ok(Self { begins: now.saturating_sub(BACKDATED), ends })
     }
@@ -172,9 +173,9 @@ fn key() -> Result<Zeroizing<KeyPair>, rcgen::Error> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map(Zeroizing::new)
 }
 
-fn hash_key() -> Result<Zeroizing<String>, MaterialError> {
+fn hash_key() -> Result<Zeroizing<String>, ClusterMaterialError> {
     let mut octets = Zeroizing::new([0_u8; 32]);
-    SystemRandom::new().fill(&mut *octets).map_err(|_| MaterialError::Random)?;
+    SystemRandom::new().fill(&mut *octets).map_err(|_| ClusterMaterialError::Random)?;
     Ok(Zeroizing::new(STANDARD.encode(octets.as_slice())))
 }
 
@@ -192,7 +193,7 @@ mod tests {
     use rustls::RootCertStore;
     use rustls::pki_types::UnixTime;
 
-    use super::{ClusterMaterial, MaterialError, cluster_secret};
+    use super::{ClusterMaterial, ClusterMaterialError, cluster_secret};
     use crate::identity::Identity;
     use crate::reconcile::build::fixture::{json_of, minimal};
 
@@ -331,7 +332,9 @@ mod tests {
     #[test]
     fn a_clock_that_is_far_off_is_an_error() {
         for now in [-1, i64::MAX, 253_402_300_799] {
-            assert!(matches!(ClusterMaterial::generate("mail/corp", now), Err(MaterialError::Clock(at)) if at == now));
+            assert!(
+                matches!(ClusterMaterial::generate("mail/corp", now), Err(ClusterMaterialError::Clock(at)) if at == now)
+            );
         }
     }
 }

@@ -12,8 +12,6 @@ use super::pod_template::ADMIN_PORT_NAME;
 use super::{BuildError, beneath, foreign, peers_service};
 use crate::reconcile::validated::ValidatedBindProxy;
 
-/// The alerts on proxies, which the chart makes rules for all BindProxies of.
-pub(super) const ALERTS: &str = include_str!("../../../../charts/bindproxy-operator/files/proxy-alerts.yaml");
 /// Where the runbooks are that alerts link to: the folder of the sources, as in the chart's default.
 const RUNBOOKS: &str = "docs/runbooks";
 
@@ -99,7 +97,8 @@ fn substitute(value: &mut Value, replacements: &[(&str, &str)]) {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{ALERTS, RUNBOOKS, pod_monitor, prometheus_rule, service_monitor};
+    use super::{RUNBOOKS, pod_monitor, prometheus_rule, service_monitor};
+    use crate::reconcile::build::ALERTS;
     use crate::reconcile::build::fixture::{from_yaml, full, json_of, minimal};
     use crate::reconcile::validated::MonitoringKinds;
 

@@ -82,7 +82,9 @@ fn pod_spec(proxy: &ValidatedBindProxy, pod: Pod) -> PodSpec {
         ),
         containers: vec![container(proxy, resources)],
         volumes: Some(volumes(proxy)),
-        topology_spread_constraints: Some(topology_spread_constraints.map_or_else(|| spread(proxy), |wanted| spread_as(wanted, proxy))),
+        topology_spread_constraints: Some(
+            topology_spread_constraints.map_or_else(|| spread(proxy), |wanted| spread_as(wanted, proxy)),
+        ),
         node_selector: (!node_selector.is_empty()).then_some(node_selector),
         tolerations: some(tolerations),
         affinity,

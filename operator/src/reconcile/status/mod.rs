@@ -1,1 +1,15 @@
-//! From what was applied and seen to the status. Pure: takes the time.
+//! temp
+use super::{observation::Observation, outcome::Refusal, validated::ValidatedBindProxy};
+use crate::crd::*;
+use crate::identity::Identity;
+/// t
+pub fn status(
+    previous: &BindProxyStatus,
+    _i: &Identity,
+    _s: &BindProxySpec,
+    _v: Result<&ValidatedBindProxy, &Refusal>,
+    _o: &Observation,
+    _n: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time,
+) -> BindProxyStatus {
+    previous.clone()
+}
