@@ -1,6 +1,9 @@
 //! What the operator exports: metric, its own labels, and their values where they are a closed list.
 
-pub(crate) const METRICS: &[(&str, &[(&str, &[&str])])] = &[
+/// A label and its values; none: any.
+type Label = (&'static str, &'static [&'static str]);
+
+pub(crate) const METRICS: &[(&str, &[Label])] = &[
     ("bindproxy_operator_build_info", &[("version", &[]), ("revision", &[])]),
     ("bindproxy_operator_reconciles_total", &[("result", &["success", "error"])]),
     ("bindproxy_operator_reconcile_duration_seconds_bucket", &[("le", &[])]),
