@@ -12,10 +12,12 @@ use crate::admin::api::{
     UnknownShortHash, UpstreamReport,
 };
 use crate::admin::cluster::{Awaited, Gathered, Peers};
+use crate::admin::pod_status::{PodCertificate, PodCluster, PodMember, PodStatus, UpstreamHealth, UpstreamReason};
 use crate::bind::{self, FlushScope, Flushed, NameKey, NameKeys, NameQuery, ShortHash, offenders};
 use crate::core::Shared;
 use crate::effects::perform;
 use crate::settings::Settings;
+use crate::status::rfc3339;
 
 mod explained;
 mod offending;
@@ -259,6 +261,38 @@ impl AdminApi for Api {
                 .collect(),
             binds: BindCounts::of(&self.shared.metrics),
             cluster: self.peers.report(),
+        }
+    }
+
+    fn pod_status(&self) -> PodStatus {
+        let settings = self.settings.load();
+        let config = self.shared.status.config();
+        let upstreams = settings.targets.iter().map(|target| {
+            let (reason, message) = target.state.verdict();
+            UpstreamHealth { name: target.name.to_string(), up: reason == UpstreamReason::Healthy, reason, message }
+        });
+        let cluster = self.peers.report().map(|report| PodCluster {
+            node: report.node,
+            joined: report.joined,
+            members: report
+                .members
+                .into_iter()
+                .map(|other| PodMember { name: other.name, state: other.state })
+                .collect(),
+        });
+        let certificates = settings.certificates.iter().map(|certificate| PodCertificate {
+            role: certificate.role.clone(),
+            not_after: rfc3339(certificate.not_after_unix),
+        });
+        PodStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config_hash: config.hash.clone(),
+            config_error: config.error.clone(),
+            ready: self.shared.status.ready(),
+            draining: self.shared.status.is_draining(),
+            upstreams: upstreams.collect(),
+            cluster,
+            certificates: certificates.collect(),
         }
     }
 

@@ -13,8 +13,9 @@ use thiserror::Error;
 use crate::bind::HashKey;
 use crate::cluster::start::key_ids;
 use crate::config::watch::Fingerprint;
-use crate::config::{self, AdminToken, Cluster, Config, Loaded, Problems};
+use crate::config::{self, AdminToken, Config, Loaded, Overrides, Problems, RestartOnly};
 use crate::core::{CoreMessage, Shared};
+use crate::descriptors;
 use crate::logging::LogHandle;
 use crate::settings::{self, Settings, SettingsError};
 
@@ -22,11 +23,16 @@ use crate::settings::{self, Settings, SettingsError};
 /// edits one can send SIGHUP.
 const POLL_INTERVAL: Duration = Duration::from_secs(3);
 
+/// Loads of one reload at most, while the files do not hold still.
+const MOST_LOADS: u32 = 5;
+
 /// Applies new generations.
 pub struct Reloader {
     shared: Arc<Shared>,
     settings: Arc<ArcSwap<Settings>>,
     path: PathBuf,
+    /// What the command line says in place of each generation's file.
+    overrides: Overrides,
     random_key: HashKey,
     /// `None` where the command line fixes the level.
     log: Option<LogHandle>,
@@ -67,11 +73,14 @@ impl Reloader {
         loaded: &Loaded,
     ) -> Self {
         let files = config::watched_files(&path);
-        let seen = Seen { fingerprint: Fingerprint::of(&files), files, certificate_roles: Vec::new() };
+        // A swap since the process began to load is a change too.
+        let fingerprint = loaded.fingerprint.unwrap_or_else(|| Fingerprint::of(&files));
+        let seen = Seen { fingerprint, files, certificate_roles: Vec::new() };
         let reloader = Self {
             shared,
             settings,
             path,
+            overrides: loaded.overrides.clone(),
             random_key,
             log,
             admin_token: Arc::new(ArcSwapOption::empty()),
@@ -110,20 +119,10 @@ impl Reloader {
 
     /// Loads the file and applies it; what is wrong with it is logged, counted and shown.
     pub fn reload(&self) {
-        // Taken before loading, so that a change in between shows at the next look.
-        let files = config::watched_files(&self.path);
-        let fingerprint = Fingerprint::of(&files);
-        {
-            let mut seen = self.seen.lock();
-            seen.files = files;
-            seen.fingerprint = fingerprint;
-        }
-        match config::load(&self.path)
-            .map_err(ReloadError::from)
-            .and_then(|loaded| self.apply(&loaded).map(|()| loaded))
-        {
+        match self.load().map_err(ReloadError::from).and_then(|loaded| self.apply(&loaded).map(|()| loaded)) {
             Ok(loaded) => {
                 self.announce(&loaded);
+                descriptors::raise_limit(&loaded.config);
                 self.shared.metrics.reload(true);
                 tracing::info!(hash = %loaded.hash, "configuration reloaded");
             }
@@ -131,6 +130,26 @@ impl Reloader {
                 self.shared.metrics.reload(false);
                 self.shared.status.set_config_error(&error.to_string());
                 tracing::error!(%error, "the new configuration is refused; the old one keeps serving");
+            }
+        }
+    }
+
+    /// Loads what lies there. Files that change meanwhile are loaded again, so that an old certificate with a
+    /// new key is not taken for a mistake of somebody's.
+    fn load(&self) -> Result<Loaded, Problems> {
+        let mut left = MOST_LOADS;
+        loop {
+            left -= 1;
+            // Taken before loading, so that a change after the last look shows at the next one.
+            let files = config::watched_files(&self.path);
+            let fingerprint = Fingerprint::of(&files);
+            let loaded = config::load_with(&self.path, &self.overrides);
+            let settled = Fingerprint::of(&files) == fingerprint;
+            if settled || left == 0 {
+                let mut seen = self.seen.lock();
+                seen.files = files;
+                seen.fingerprint = fingerprint;
+                return loaded;
             }
         }
     }
@@ -190,36 +209,12 @@ fn unix_now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// What only a restart can change. Half a reload would be worse than none.
+/// What only a restart can change is refused: half a reload would be worse than none.
 fn refuse_restart_only(present: &Config, next: &Config) -> Result<(), ReloadError> {
-    if present.listeners != next.listeners {
-        return Err(ReloadError::NeedsRestart("listeners"));
+    match RestartOnly::of(present).difference(&RestartOnly::of(next)) {
+        Some(field) => Err(ReloadError::NeedsRestart(field)),
+        None => Ok(()),
     }
-    if present.admin.address != next.admin.address {
-        return Err(ReloadError::NeedsRestart("admin.address"));
-    }
-    match (&present.cluster, &next.cluster) {
-        (Some(present), Some(next)) => refuse_another_membership(present, next),
-        (None, None) => Ok(()),
-        (Some(_), None) | (None, Some(_)) => Err(ReloadError::NeedsRestart("whether there is a cluster")),
-    }
-}
-
-/// The rest of the block, certificates and `coordination`, is taken over while members talk.
-fn refuse_another_membership(present: &Cluster, next: &Cluster) -> Result<(), ReloadError> {
-    let Cluster { name, address, node_name, discovery, certificate_file: _, key_file: _, ca_file: _, coordination: _ } =
-        next;
-    for (what, same) in [
-        ("cluster.name", present.name == *name),
-        ("cluster.address", present.address == *address),
-        ("cluster.nodeName", present.node_name == *node_name),
-        ("cluster.discovery", present.discovery == *discovery),
-    ] {
-        if !same {
-            return Err(ReloadError::NeedsRestart(what));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

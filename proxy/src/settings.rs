@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::bind::{HashKey, Keys, Policy, VerdictRules};
 use crate::clock::Tick;
-use crate::config::{self, Config, Loaded, RequestPasswordPolicy, UpstreamTlsMode};
+use crate::config::{self, CertificateExpiry, Config, Loaded, RequestPasswordPolicy, UpstreamTlsMode};
 use crate::metrics::Metrics;
 use crate::tls;
 use crate::upstream::select::{self, Candidate};
@@ -26,6 +26,8 @@ pub struct Settings {
     pub hash: String,
     /// What LDAPS and StartTLS listeners show.
     pub server_tls: Option<Arc<ServerConfig>>,
+    /// When which certificate ends.
+    pub certificates: Vec<CertificateExpiry>,
     /// The upstreams in the order of the file.
     pub targets: Vec<Arc<Target>>,
     /// The longest request, in octets.
@@ -71,6 +73,7 @@ impl Settings {
         Ok(Arc::new(Self {
             hash: loaded.hash.to_string(),
             server_tls: loaded.material.server_tls.clone(),
+            certificates: loaded.material.certificates.clone(),
             targets,
             max_message_bytes: config.limits.max_message_bytes as usize,
             max_pipelined: config.limits.max_pipelined_requests as usize,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cluster::{Awaited, ClusterReport};
+use super::pod_status::PodStatus;
 use crate::metrics::{BindDecision, BindResult, Metrics};
 
 /// Answers the API's questions. Called on the control thread: it must not block. What concerns the
@@ -10,6 +11,8 @@ use crate::metrics::{BindDecision, BindResult, Metrics};
 pub trait AdminApi: Send + Sync {
     /// The whole process at a glance.
     fn status(&self) -> StatusReport;
+    /// What anybody may know of the process.
+    fn pod_status(&self) -> PodStatus;
     /// Who keeps presenting wrong passwords, the most suppressed first, at most `limit`.
     fn offenders(&self, limit: usize) -> Awaited<'_, Offenders>;
     /// What is known about a name, as a client would write it or as a short hash (`~1a2b3c4d`).

@@ -9,6 +9,7 @@ pub mod client;
 pub mod cluster;
 mod connections;
 mod flush_body;
+pub mod pod_status;
 mod routes;
 mod text;
 
@@ -19,6 +20,7 @@ use arc_swap::ArcSwapOption;
 
 pub use api::AdminApi;
 pub use connections::serve;
+pub use pod_status::PodStatus;
 
 use crate::clock::Clock;
 use crate::config::AdminToken;

@@ -14,12 +14,13 @@ use super::api::{ErrorReport, UnknownShortHash};
 use super::connections::Peer;
 use super::{AdminState, auth, flush_body};
 
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "GET /livez",
     "GET /readyz",
     "GET /startupz",
     "GET /metrics",
     "GET /configz",
+    "GET /statusz",
     "GET /api/v1/status",
     "GET /api/v1/offenders?limit=N",
     "GET /api/v1/explain?name=NAME",
@@ -46,6 +47,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/startupz", get(startupz))
         .route("/metrics", get(metrics))
         .route("/configz", get(configz))
+        .route("/statusz", get(statusz))
         .merge(guarded)
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)
@@ -120,6 +122,10 @@ async fn metrics(State(state): State<AdminState>) -> Response {
 
 async fn configz(State(state): State<AdminState>) -> Response {
     Json(state.status.config().as_ref()).into_response()
+}
+
+async fn statusz(State(state): State<AdminState>) -> Response {
+    Json(state.api.pod_status()).into_response()
 }
 
 async fn status(State(state): State<AdminState>) -> Response {

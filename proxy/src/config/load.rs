@@ -1,12 +1,15 @@
 //! From a file to a configuration that can run, or to the list of everything that is wrong with it.
 
 use std::cell::LazyCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::material::{self, Material, Surroundings};
+use super::overrides::Overrides;
 use super::problem::{Problem, Problems, Report};
+use super::watch::Fingerprint;
 use super::{Config, ConfigHash, named_files, rules, shape, tree};
 
 /// A configuration that was checked, with everything that it names.
@@ -17,6 +20,10 @@ pub struct Loaded {
     pub material: Material,
     /// The name of this configuration, over the paths as they are written in the file.
     pub hash: ConfigHash,
+    /// What the command line says in place of the file; `config` has it already.
+    pub overrides: Overrides,
+    /// The files as they were before any was read; `None` for a text that lies in no file.
+    pub fingerprint: Option<Fingerprint>,
     /// What works but is probably not meant.
     pub warnings: Vec<Problem>,
 }
@@ -34,8 +41,18 @@ impl fmt::Debug for Loaded {
 /// # Errors
 /// Every problem of the file, in its order. Nothing was changed.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
+    load_with(path, &Overrides::default())
+}
+
+/// As [`load`], with what the command line says in place of the file.
+///
+/// # Errors
+/// Every problem of the file, in its order, then those of `overrides`.
+pub fn load_with(path: &Path, overrides: &Overrides) -> Result<Loaded, Problems> {
+    let fingerprint = Fingerprint::of(&watched_files(path));
     let text = read_text(path).map_err(|problem| Problems(vec![problem]))?;
-    let mut loaded = load_text(&text, folder(path))?;
+    let mut loaded = load_in(&text, folder(path), overrides, &Surroundings::present())?;
+    loaded.fingerprint = Some(fingerprint);
     loaded.material.files.insert(0, std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     Ok(loaded)
 }
@@ -45,32 +62,87 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// # Errors
 /// Every problem of the text, in its order.
 pub fn load_text(text: &str, base: &Path) -> Result<Loaded, Problems> {
-    load_in(text, base, &Surroundings { now_unix: now_unix(), system_roots: LazyCell::new(crate::tls::system_roots) })
+    load_in(text, base, &Overrides::default(), &Surroundings::present())
 }
 
-fn load_in(text: &str, base: &Path, surroundings: &Surroundings) -> Result<Loaded, Problems> {
-    let root = tree::parse(text).map_err(|problem| Problems(vec![problem]))?;
-    let shape::Shaped { value, mut problems, unreadable } = shape::fit(&root);
-    let written: Config = serde_json::from_value(value).map_err(|error| {
-        // The shape check knows every rule of the types; should it miss one, serde's words are shown.
-        problems.push(Problem::new("", error.to_string(), "correct that field"));
-        Problems(std::mem::take(&mut problems))
+/// A configuration whose fields were checked, and not the files that it names.
+#[derive(Clone, Debug)]
+pub struct Reviewed {
+    /// The configuration, with paths as they are written.
+    pub config: Config,
+    /// Its name, equal to that of the process which runs with it.
+    pub hash: ConfigHash,
+    /// What works but is probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// Checks a text as [`load_text`] does, but opens no file: for whoever writes a configuration that
+/// runs on another machine.
+///
+/// # Errors
+/// Every problem of the text, in its order.
+pub fn review(text: &str) -> Result<Reviewed, Problems> {
+    let read = Read::of(text)?;
+    let config = named_files::resolved(&read.written, Path::new("/"));
+    let ((), hash, written, warnings) = read.judge(|report| rules::check(&config, report))?;
+    Ok(Reviewed { config: written, hash, warnings })
+}
+
+impl Surroundings {
+    fn present() -> Self {
+        Self { now_unix: now_unix(), system_roots: LazyCell::new(crate::tls::system_roots) }
+    }
+}
+
+fn load_in(text: &str, base: &Path, overrides: &Overrides, surroundings: &Surroundings) -> Result<Loaded, Problems> {
+    let read = Read::of(text)?;
+    let mut config = named_files::resolved(&read.written, base);
+    let (material, hash, _, warnings) = read.judge(|report| {
+        overrides.apply(&mut config, report);
+        rules::check(&config, report);
+        material::load(&config, surroundings, report)
     })?;
-    let config = named_files::resolved(&written, base);
-    let mut report = Report::new(unreadable);
-    rules::check(&config, &mut report);
-    let material = material::load(&config, surroundings, &mut report);
-    let (found, mut warnings) = report.finish();
-    problems.extend(found);
-    let order = root.order();
-    in_order(&mut problems, &order);
-    // Two equal lines of a field that is given twice help nobody.
-    problems.dedup();
-    in_order(&mut warnings, &order);
-    if problems.is_empty() {
-        Ok(Loaded { hash: ConfigHash::of(&written), config, material, warnings })
-    } else {
-        Err(Problems(problems))
+    Ok(Loaded { hash, config, material, overrides: overrides.clone(), fingerprint: None, warnings })
+}
+
+/// A text that has the shape of a configuration, as far as it could be read.
+struct Read {
+    written: Config,
+    problems: Vec<Problem>,
+    unreadable: Vec<String>,
+    order: BTreeMap<String, usize>,
+}
+
+impl Read {
+    fn of(text: &str) -> Result<Self, Problems> {
+        let root = tree::parse(text).map_err(|problem| Problems(vec![problem]))?;
+        let shape::Shaped { value, mut problems, unreadable } = shape::fit(&root);
+        let written = serde_json::from_value(value).map_err(|error| {
+            // The shape check knows every rule of the types; should it miss one, serde's words are shown.
+            problems.push(Problem::new("", error.to_string(), "correct that field"));
+            Problems(std::mem::take(&mut problems))
+        })?;
+        Ok(Self { written, problems, unreadable, order: root.order() })
+    }
+
+    /// What `check` made, unless it or the shape had a problem.
+    fn judge<T>(
+        mut self,
+        check: impl FnOnce(&mut Report) -> T,
+    ) -> Result<(T, ConfigHash, Config, Vec<Problem>), Problems> {
+        let mut report = Report::new(self.unreadable);
+        let made = check(&mut report);
+        let (found, mut warnings) = report.finish();
+        self.problems.extend(found);
+        in_order(&mut self.problems, &self.order);
+        // Two equal lines of a field that is given twice help nobody.
+        self.problems.dedup();
+        in_order(&mut warnings, &self.order);
+        if self.problems.is_empty() {
+            Ok((made, ConfigHash::of(&self.written), self.written, warnings))
+        } else {
+            Err(Problems(self.problems))
+        }
     }
 }
 
@@ -122,7 +194,7 @@ fn read_text(path: &Path) -> Result<String, Problem> {
 }
 
 /// Sorts by where in the file the field, or the part of it that exists, is written.
-fn in_order(problems: &mut [Problem], order: &std::collections::BTreeMap<String, usize>) {
+fn in_order(problems: &mut [Problem], order: &BTreeMap<String, usize>) {
     problems.sort_by_key(|problem| {
         let mut path = problem.path.as_str();
         loop {
@@ -166,7 +238,7 @@ mod tests {
         std::fs::write(folder.path().join("server.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
         std::fs::write(folder.path().join("server.key"), key.serialize_pem()).unwrap();
         let surroundings = Surroundings { now_unix, system_roots: LazyCell::new(crate::tls::system_roots) };
-        let loaded = load_in(TEXT, folder.path(), &surroundings).unwrap();
+        let loaded = load_in(TEXT, folder.path(), &Overrides::default(), &surroundings).unwrap();
         assert_eq!(
             loaded.material.certificates,
             [super::super::CertificateExpiry { role: "server".into(), not_after_unix: END }]

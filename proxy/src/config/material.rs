@@ -73,17 +73,11 @@ pub(crate) fn load(config: &Config, surroundings: &Surroundings, report: &mut Re
         }
     }
     let hash_key = loading.hash_key("cache.keyFile", config.cache.key_file.as_deref());
-    let previous_hash_key = loading.hash_key("cache.previousKeyFile", config.cache.previous_key_file.as_deref());
-    if let (Some(key), Some(previous)) = (&hash_key, &previous_hash_key)
-        && key.equals(previous)
-    {
-        loading.report.warning(
-            "cache.previousKeyFile",
-            &["cache.keyFile"],
-            "it holds the same key as cache.keyFile",
-            "remove the field, or put the new key into cache.keyFile",
-        );
-    }
+    // The same key in both is no rotation. It lets both files be named for ever, and a rotation be no
+    // change of the configuration but of two files.
+    let previous_hash_key = loading
+        .hash_key("cache.previousKeyFile", config.cache.previous_key_file.as_deref())
+        .filter(|previous| !hash_key.as_ref().is_some_and(|key| key.equals(previous)));
     let admin_token = loading.admin_token(config.admin.token_file.as_deref());
     let cluster = config.cluster.as_ref().and_then(|cluster| loading.cluster(cluster));
     let certificates = loading.certificates;

@@ -82,6 +82,15 @@ pub async fn connect(
     clock: &Clock,
     limit: Duration,
 ) -> Result<UpstreamConnection, ConnectError> {
+    let deadline = clock.now().after(limit);
+    // Apart from the rest, so that a name service that does not answer is not taken for a dead directory.
+    let addresses = match &target.endpoint {
+        Endpoint::Socket(_) => Vec::new(),
+        Endpoint::Address(address, _) => vec![*address],
+        Endpoint::Name(host, _) => tokio::time::timeout(limit, resolver.addresses(host))
+            .await
+            .unwrap_or_else(|_| Err(ResolveError::Timeout { host: host.clone(), limit }))?,
+    };
     let opening = async {
         let transport = match &target.endpoint {
             Endpoint::Socket(path) => Transport::Unix(
@@ -89,8 +98,9 @@ pub async fn connect(
                     .await
                     .map_err(|cause| ConnectError::Refused { address: path.display().to_string(), cause })?,
             ),
-            Endpoint::Address(address, port) => dial(&[*address], *port, clock, limit).await?,
-            Endpoint::Name(host, port) => dial(&resolver.addresses(host).await?, *port, clock, limit).await?,
+            Endpoint::Address(_, port) | Endpoint::Name(_, port) => {
+                dial(&addresses, *port, clock, clock.now().until(deadline)).await?
+            }
         };
         let mut connection = UpstreamConnection::new(transport, target.clone(), permit);
         if let Some(tls) = &target.tls {
@@ -98,7 +108,7 @@ pub async fn connect(
         }
         Ok(connection)
     };
-    let opened = tokio::time::timeout(limit, opening).await;
+    let opened = tokio::time::timeout(clock.now().until(deadline), opening).await;
     opened.unwrap_or(Err(ConnectError::Timeout(limit)))
 }
 

@@ -7,6 +7,7 @@
 pub mod checker;
 pub mod connect;
 pub mod connection;
+pub mod fault;
 pub mod health;
 pub mod idle_limit;
 pub mod permits;

@@ -198,7 +198,7 @@ impl Pool {
             }
             Err(error) => {
                 let policy = &core.settings().config.upstream_policy.health_check;
-                target.record_health(Err(&error), policy);
+                target.record_health(Err((&error).into()), policy);
                 target.metrics.connect_failure(error.kind());
                 tracing::debug!(upstream = %target.name, %error, "cannot connect");
                 Err(Failure::Unreachable)

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use super::fault::{Fault, UpstreamReason};
 use super::health::{Health, Transition};
 use super::idle_limit::IdleLimit;
 use super::permits::Permits;
@@ -81,7 +82,7 @@ pub struct TargetState {
     /// locked or its password expired.
     password_policy: AtomicBool,
     idle_limit: Mutex<IdleLimit>,
-    last_error: Mutex<Option<String>>,
+    last_fault: Mutex<Option<Fault>>,
     /// Turns of the round robin.
     turn: AtomicU64,
 }
@@ -96,7 +97,7 @@ impl TargetState {
             up: AtomicBool::new(true),
             password_policy: AtomicBool::new(true),
             idle_limit: Mutex::new(IdleLimit::default()),
-            last_error: Mutex::new(None),
+            last_fault: Mutex::new(None),
             turn: AtomicU64::new(0),
         })
     }
@@ -137,7 +138,20 @@ impl TargetState {
     /// The last fault, for the status page.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        self.last_error.lock().clone()
+        self.last_fault.lock().as_ref().map(|fault| fault.detail.clone())
+    }
+
+    /// Why it is not used and what happened last, in words for anybody.
+    #[must_use]
+    pub fn verdict(&self) -> (UpstreamReason, Option<String>) {
+        if self.is_up() {
+            return (UpstreamReason::Healthy, None);
+        }
+        match &*self.last_fault.lock() {
+            Some(fault) => (fault.reason, Some(fault.open_text.clone())),
+            // It came up again between the two looks.
+            None => (UpstreamReason::Healthy, None),
+        }
     }
 
     /// The next turn of the round robin.
@@ -160,18 +174,18 @@ impl Target {
 
     /// Records a success or a fault of a check or of a connection made for a client, and tells
     /// the log when that changes what is believed.
-    pub fn record_health(&self, outcome: Result<(), &dyn std::fmt::Display>, policy: &HealthCheck) {
+    pub fn record_health(&self, outcome: Result<(), Fault>, policy: &HealthCheck) {
         let transition = self.state.health.lock().record(outcome.is_ok(), policy);
-        if let Err(error) = outcome {
-            *self.state.last_error.lock() = Some(error.to_string());
+        let error = outcome.as_ref().err().map(|fault| fault.detail.clone()).unwrap_or_default();
+        if let Err(fault) = outcome {
+            *self.state.last_fault.lock() = Some(fault);
         }
         match transition {
             Some(Transition::Up) => {
-                *self.state.last_error.lock() = None;
+                *self.state.last_fault.lock() = None;
                 tracing::info!(upstream = %self.name, endpoint = %self.endpoint, "upstream is up again");
             }
             Some(Transition::Down) => {
-                let error = outcome.err().map(ToString::to_string).unwrap_or_default();
                 tracing::warn!(upstream = %self.name, endpoint = %self.endpoint, error, "upstream is down");
             }
             None => {}

@@ -371,6 +371,24 @@ fn status_shows_the_members() {
     assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON")["cluster"], expected);
 }
 
+#[test]
+fn statusz_shows_the_members_and_nothing_of_what_they_know() {
+    let cluster = Cluster::usual();
+    cluster.own.refused(ALICE, "one", 3);
+    let report = cluster.get("/statusz");
+    let expected = json!({"node": "corp-0", "joined": true, "members": [
+        {"name": "corp-3", "state": "alive"},
+        {"name": "corp-1", "state": "alive"},
+        {"name": "corp-2", "state": "suspect"},
+    ]});
+    assert_eq!(report["cluster"], expected);
+    assert_eq!(report["upstreams"], json!([{"name": "a", "up": true, "reason": "Healthy", "message": null}]));
+    let text = report.to_string();
+    for secret in ["Secretname", "10.0.0.7", "~"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
 /// Promise I4, for what members say to each other on behalf of the API.
 #[test]
 fn no_frame_between_members_holds_a_name_or_a_password() {

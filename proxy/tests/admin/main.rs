@@ -17,6 +17,7 @@ use bindproxy::admin::api::{
 };
 use bindproxy::admin::client::{ClientOptions, Verb, run_verb};
 use bindproxy::admin::cluster::Awaited;
+use bindproxy::admin::pod_status::{PodCertificate, PodStatus, UpstreamHealth, UpstreamReason};
 use bindproxy::admin::{AdminState, SharedToken, listen, serve};
 use bindproxy::cli::{Outcome, Output};
 use bindproxy::clock::{Clock, Tick};
@@ -58,6 +59,27 @@ impl AdminApi for Guard {
             }],
             binds: BindCounts::of(&self.metrics),
             cluster: None,
+        }
+    }
+
+    fn pod_status(&self) -> PodStatus {
+        PodStatus {
+            version: "0.1.0".to_owned(),
+            config_hash: "abc123".to_owned(),
+            config_error: None,
+            ready: true,
+            draining: false,
+            upstreams: vec![UpstreamHealth {
+                name: "dc1".to_owned(),
+                up: false,
+                reason: UpstreamReason::DNSFailed,
+                message: Some("cannot resolve dc1.example".to_owned()),
+            }],
+            cluster: None,
+            certificates: vec![PodCertificate {
+                role: "server".to_owned(),
+                not_after: "2027-01-01T00:00:00Z".to_owned(),
+            }],
         }
     }
 
@@ -275,6 +297,24 @@ fn configz_tells_the_hash_and_the_last_refusal() {
 }
 
 #[test]
+fn statusz_has_the_names_that_an_operator_reads() {
+    let server = Server::start();
+    let expected = json!({
+        "version": "0.1.0", "configHash": "abc123", "configError": null, "ready": true, "draining": false,
+        "upstreams": [{"name": "dc1", "up": false, "reason": "DNSFailed", "message": "cannot resolve dc1.example"}],
+        "cluster": null,
+        "certificates": [{"role": "server", "notAfter": "2027-01-01T00:00:00Z"}],
+    });
+    let answer = server.get("/statusz");
+    assert_eq!(answer.json(), expected);
+    let mut of_a_later_version = answer.json();
+    of_a_later_version["upstreams"][0]["latencySeconds"] = json!(0.1);
+    of_a_later_version["zone"] = json!("a");
+    let read: PodStatus = serde_json::from_value(of_a_later_version).expect("more fields are no error");
+    assert_eq!(read, server.guard.pod_status());
+}
+
+#[test]
 fn the_api_answers_in_camel_case() {
     let server = Server::start();
     let status = server.get("/api/v1/status").json();
@@ -356,7 +396,7 @@ fn with_a_token_the_api_asks_for_it_and_the_rest_stays_open() {
     }
     assert_eq!(server.flush(r#"{"all": true}"#).status, 401);
     assert_eq!(*server.guard.flushed.lock(), []);
-    for path in ["/livez", "/metrics", "/configz"] {
+    for path in ["/livez", "/metrics", "/configz", "/statusz"] {
         assert_eq!(server.get(path).status, 200, "{path}");
     }
     server.set_token("new-token");
@@ -378,6 +418,7 @@ fn without_a_token_only_loopback_and_local_names_may_ask() {
         assert_eq!(answer.status, 403);
         assert!(answer.error().contains("only on loopback"), "{}", answer.body);
         assert_eq!(server.get("/metrics").status, 200);
+        assert_eq!(server.get("/statusz").status, 200);
         server.set_token("t");
         assert_eq!(server.ask("GET", "/api/v1/status", &[("Authorization", "Bearer t")], "").status, 200);
     }

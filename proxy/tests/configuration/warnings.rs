@@ -17,9 +17,10 @@ fn a_good_configuration_has_none() {
 }
 
 #[test]
-fn an_admin_address_that_others_reach_without_a_token() {
-    let expected = "admin.address: without admin.tokenFile the JSON API answers only to loopback, though this address is reachable from elsewhere; write admin.tokenFile to use the API over the network; health and metrics need none";
-    assert_eq!(warnings(&Folder::new(), &format!("{BASE}admin: {{address: \"0.0.0.0:9390\"}}\n")), [expected]);
+fn an_admin_address_that_others_reach_is_meant() {
+    // Probes and metrics come from elsewhere; the API answers them with what to write.
+    let without_token = format!("{BASE}admin: {{address: \"0.0.0.0:9390\"}}\n");
+    assert_eq!(warnings(&Folder::new(), &without_token), Vec::<String>::new());
     let folder = Folder::furnished();
     let with_token = format!("{BASE}admin: {{address: \"0.0.0.0:9390\", tokenFile: admin.token}}\n");
     assert_eq!(warnings(&folder, &with_token), Vec::<String>::new());
@@ -60,7 +61,7 @@ fn a_rule_that_is_never_reached() {
 }
 
 #[test]
-fn secrets_that_are_weak_or_not_rotated() {
+fn a_weak_token_and_no_word_about_equal_keys() {
     let folder = Folder::furnished();
     folder.write("weak.token", "hunter2");
     folder.write("same.key", b"0123456789abcdef0123456789ABCDEF");
@@ -69,7 +70,6 @@ fn secrets_that_are_weak_or_not_rotated() {
     assert_eq!(
         warnings(&folder, &text),
         [
-            "cache.previousKeyFile: it holds the same key as cache.keyFile; remove the field, or put the new key into cache.keyFile",
             "admin.tokenFile: DIR/weak.token: it is shorter than 16 characters; write one random word, as from `openssl rand -hex 32`",
         ]
     );
