@@ -9,7 +9,10 @@ pub(crate) const METRICS: &[(&str, &[Label])] = &[
     ("bindproxy_operator_reconcile_duration_seconds_bucket", &[("le", &[])]),
     ("bindproxy_operator_reconcile_duration_seconds_sum", &[]),
     ("bindproxy_operator_reconcile_duration_seconds_count", &[]),
-    ("bindproxy_operator_reconcile_errors_total", &[("reason", &["discover", "dereference", "build", "apply", "status"])]),
+    (
+        "bindproxy_operator_reconcile_errors_total",
+        &[("reason", &["discover", "dereference", "build", "apply", "status"])],
+    ),
     ("bindproxy_operator_queue_depth", &[]),
     ("bindproxy_operator_leader", &[]),
     ("bindproxy_operator_apply_conflicts_total", &[("kind", &[])]),
