@@ -46,7 +46,7 @@ pub fn status(
     observation: &Observation,
     now: Timestamp,
 ) -> BindProxyStatus {
-    let situation = Situation { previous, spec, verdict, observation, now };
+    let situation = Situation { previous, generation: identity.generation, spec, verdict, observation, now };
 
     let accepted = accepted::judge(verdict);
     let available = available::judge(&situation);

@@ -162,7 +162,7 @@ fn validated(spec: &BindProxySpec, remarks: &[String]) -> ValidatedBindProxy {
 fn hash(spec: &BindProxySpec) -> bindproxy::config::ConfigHash {
     let ttl = spec.cache.ttl_seconds;
     let text = format!(
-        "{{listeners: [{{name: ldap, address: '127.0.0.1:3389'}}], upstreams: [{{name: dc1, host: dc1.example}}], cache: {{ttlSeconds: {ttl}}}}}"
+        "{{listeners: [{{name: ldap, address: '127.0.0.1:3389'}}], upstreams: [{{name: dc1, host: 127.0.0.1, tls: {{mode: Disabled}}}}], cache: {{ttlSeconds: {ttl}}}}}"
     );
     bindproxy::config::load_text(&text, std::path::Path::new("/")).unwrap().hash
 }
