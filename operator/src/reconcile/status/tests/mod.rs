@@ -2,6 +2,7 @@
 
 mod conditions;
 mod fields;
+mod looks;
 mod no_churn;
 mod over_time;
 
