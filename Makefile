@@ -4,16 +4,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-export PATH := $(HOME)/.cargo/bin:$(PATH)
+export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/local/go/bin
 
 TIMED = .ci/timed target/ci/$@.phases
 # First in a recipe of several steps: the times are told at its end, also when a step fails.
 TELL_TIMES = trap '.ci/timed --report target/ci/$@.phases' EXIT; rm -f target/ci/$@.phases; mkdir -p target/ci
 
-.PHONY: help demo check test bench fuzz dist clean
+.PHONY: help demo check test generate e2e cluster-up cluster-down images bench fuzz dist clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a stale password hammers a directory, without and with the proxy (ONCE=1: end after the story)
 	@.ci/need cargo cc
@@ -38,6 +38,41 @@ test: ## every test that needs no cluster; installs the servers and clients that
 	$(TIMED) "Debian packages" .ci/packages tests/packages.txt; \
 	$(TIMED) "build programs and tests" cargo build --locked --workspace --all-targets; \
 	$(TIMED) "run tests" .ci/test $(ARGS)
+
+# By way of target/, so that a fault leaves the committed files as they are.
+generate: ## refreshes what is made of the BindProxy types: the CRD in both charts, and docs/reference.md
+	@.ci/need cargo cc
+	@cargo build --locked --package bindproxy-operator
+	@mkdir -p target/generate
+	@target/debug/bindproxy-operator crd > target/generate/bindproxies.yaml
+	@target/debug/bindproxy-operator crd --reference > target/generate/reference.md
+	@for chart in bindproxy-crds bindproxy-operator; do cp target/generate/bindproxies.yaml charts/$$chart/manifests/; done
+	@cp target/generate/reference.md docs/
+
+# Whoever has a cluster gives its KUBECONFIG and needs nothing of Kubernetes built but the command line tools.
+e2e: ## every test that needs a cluster: on that of KUBECONFIG, else on one that is started here (KEEP=1 leaves it up; ARGS)
+	@rm -f target/ci/$@.phases; mkdir -p target/ci; \
+	down=; \
+	trap '[ -z "$$down" ] || $(TIMED) "cluster down" tests/cluster/down.sh; .ci/timed --report target/ci/$@.phases' EXIT; \
+	.ci/need cargo cc; \
+	$(TIMED) "Debian packages" .ci/packages tests/packages.txt tests/cluster/packages.txt; \
+	$(TIMED) "build tools" tests/cluster/build.sh $${KUBECONFIG:+kubectl helm helm3}; \
+	$(TIMED) "images" deploy/images.sh; \
+	$(TIMED) "build tests" cargo test --locked --package bindproxy-tests --features kubernetes --test kubernetes --no-run; \
+	if [ -z "$${KUBECONFIG:-}" ]; then \
+	  tests/cluster/up.sh --is-up || down=$(if $(KEEP),,yes); \
+	  $(TIMED) "cluster up" tests/cluster/up.sh --nodes 2; \
+	fi; \
+	$(TIMED) "run tests" .ci/e2e $(ARGS)
+
+cluster-up: ## a Kubernetes cluster of two nodes on this machine, for a desk (NODES=2; needs root)
+	@tests/cluster/up.sh --nodes $(or $(NODES),2)
+
+cluster-down: ## ends it and leaves nothing behind
+	@tests/cluster/down.sh
+
+images: ## OCI archives of both images in target/images, without a container daemon (IMAGE_REGISTRY, IMAGE_TAG, BINARIES)
+	@$(if $(BINARIES),,.ci/need cargo cc;) deploy/images.sh
 
 bench: ## every benchmark against its peers: one table, and target/bench/results.json (ROUNDS=5 SECS=2 ONLY=cached)
 	@.ci/need cargo cc

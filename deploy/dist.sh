@@ -3,27 +3,16 @@
 # and proves that it is static and runs with nothing else in its root.
 #
 #   deploy/dist.sh            for this machine's architecture (glibc, linked statically)
-#
-# The flags are given here and not in .cargo/config.toml: an ordinary build keeps linking
-# dynamically, which is faster, and keeps its own target folder.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-target="$(uname -m)-unknown-linux-gnu"
 dist=target/dist
-build=target/dist-build
-
-# --target is needed: without it the flags would also reach proc-macros, which cannot be static.
-# The getrandom backend is the system call: a static glibc binary finds no getrandom() through
-# dlsym, falls back to /dev/urandom and would abort where there is no /dev.
-unset CARGO_ENCODED_RUSTFLAGS
-RUSTFLAGS='-C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"' \
-    cargo build --release --locked --package bindproxy --bin bindproxy --target "$target" --target-dir "$build"
+built="$(deploy/static.sh bindproxy | tail -n 1)"
 
 rm -rf "$dist"
 mkdir -p "$dist"
 binary="$dist/bindproxy"
-install -m 0755 "$build/$target/release/bindproxy" "$binary"
+install -m 0755 "$built/bindproxy" "$binary"
 
 "$binary" completions bash >"$dist/bindproxy.bash"
 "$binary" completions zsh >"$dist/_bindproxy"
@@ -32,17 +21,6 @@ install -m 0755 "$build/$target/release/bindproxy" "$binary"
 "$binary" schema >"$dist/bindproxy.schema.json"
 cp deploy/bindproxy.service deploy/bindproxy.sysusers "$dist/"
 cp -r deploy/examples "$dist/examples"
-
-# `ldd` ends with 1 for a binary that is not dynamic at all and with 0 for a static-pie.
-linked="$(ldd "$binary" 2>&1 || true)"
-case "$linked" in
-*"statically linked"* | *"not a dynamic executable"*) echo "static: $(echo "$linked" | tr -d '\t')" ;;
-*)
-    echo "$binary is not static:" >&2
-    echo "$linked" >&2
-    exit 1
-    ;;
-esac
 
 root="$(mktemp -d)"
 trap 'rm -rf "$root"' EXIT

@@ -111,7 +111,8 @@ impl Identity {
             name: self.name.clone(),
             uid: self.uid.clone(),
             controller: Some(true),
-            block_owner_deletion: Some(true),
+            // Asking for it takes the right to change finalizers of BindProxies on some clusters, and nothing here needs it.
+            block_owner_deletion: None,
         }
     }
 

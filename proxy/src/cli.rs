@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use crate::config::{self, LogLevel};
+use crate::config::{self, LogLevel, Overrides, overrides};
 
 mod manual;
 
@@ -48,6 +48,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Forget the failures of a name, or all, at every member of the cluster.
     Flush(FlushArgs),
+    /// Read a directory's rootDSE through a proxy, or from the directory itself: 0 when it answers.
+    Probe(ProbeArgs),
     /// Print the completions of a shell.
     Completions {
         /// The shell.
@@ -69,6 +71,33 @@ pub struct RunArgs {
     /// Threads that serve clients [default: one for each core].
     #[arg(long, env = "BINDPROXY_WORKERS", value_name = "N")]
     pub workers: Option<NonZeroU16>,
+    /// File that is told why the process ended with 1 or 2, as /dev/termination-log in Kubernetes.
+    #[arg(long, env = TERMINATION_LOG_VARIABLE, value_name = "FILE")]
+    pub termination_log: Option<PathBuf>,
+    /// Who this member is.
+    #[command(flatten)]
+    pub member: MemberArgs,
+}
+
+/// The variable of `--termination-log`, for a command line that cannot be parsed.
+pub const TERMINATION_LOG_VARIABLE: &str = "BINDPROXY_TERMINATION_LOG";
+
+/// What differs between members that share one configuration file.
+#[derive(Clone, Debug, Args)]
+pub struct MemberArgs {
+    /// The name of this member, in place of cluster.nodeName.
+    #[arg(long, env = overrides::NODE_NAME_VARIABLE, value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// Name whose addresses are the members, in place of cluster.discovery; a port may follow.
+    #[arg(long, env = overrides::PEERS_DNS_VARIABLE, value_name = "NAME")]
+    pub peers_dns: Option<String>,
+}
+
+impl From<&MemberArgs> for Overrides {
+    fn from(arguments: &MemberArgs) -> Self {
+        let MemberArgs { node_name, peers_dns } = arguments.clone();
+        Self { node_name, peers_dns }
+    }
 }
 
 /// Arguments of `check`.
@@ -77,6 +106,9 @@ pub struct CheckArgs {
     /// The configuration file.
     #[arg(long, short, env = "BINDPROXY_CONFIG", value_name = "FILE")]
     pub config: PathBuf,
+    /// Who this member is.
+    #[command(flatten)]
+    pub member: MemberArgs,
 }
 
 /// Arguments of `demo`.
@@ -142,6 +174,26 @@ pub struct FlushArgs {
     pub admin: AdminArgs,
 }
 
+/// Arguments of `probe`.
+#[derive(Clone, Debug, Args)]
+pub struct ProbeArgs {
+    /// Where to ask [default port: 389, with --tls 636].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub ldap: String,
+    /// TLS from the first octet (LDAPS).
+    #[arg(long, conflicts_with = "starttls")]
+    pub tls: bool,
+    /// StartTLS first.
+    #[arg(long)]
+    pub starttls: bool,
+    /// PEM file of the authority that signed the certificate [default: the system's].
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// How long all of it may take.
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub timeout_seconds: NonZeroU16,
+}
+
 /// Form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -202,8 +254,8 @@ impl From<Outcome> for ExitCode {
 ///
 /// # Errors
 /// When `out` or `err` cannot be written.
-pub fn check(file: &Path, out: &mut impl Write, err: &mut impl Write) -> io::Result<Outcome> {
-    match config::load(file) {
+pub fn check(file: &Path, overrides: &Overrides, out: &mut impl Write, err: &mut impl Write) -> io::Result<Outcome> {
+    match config::load_with(file, overrides) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 writeln!(err, "warning: {warning}")?;

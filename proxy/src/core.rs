@@ -77,6 +77,8 @@ pub enum CoreMessage {
     Settings(Arc<Settings>),
     /// Close one idle connection to this upstream.
     ShedIdle(Arc<str>),
+    /// Close the listeners; whoever is connected is served.
+    StopAccepting,
     /// Finish what is in flight and say goodbye to the rest.
     Drain,
     /// Say goodbye to everybody.
@@ -230,7 +232,7 @@ impl Core {
             CoreMessage::Open(listening) => {
                 // A process that goes down opens nothing any more.
                 if let Some(Listening { socket, listener }) = listening.lock().take()
-                    && !self.is_draining()
+                    && !self.shared.status.is_draining()
                 {
                     self.accept(socket, listener, accept::run);
                 }
@@ -238,11 +240,13 @@ impl Core {
             CoreMessage::ShedIdle(upstream) => self.pool.shed(&upstream),
             // Handled by the loop.
             CoreMessage::Stop => {}
-            CoreMessage::Drain => {
-                self.draining.set(true);
+            CoreMessage::StopAccepting => {
                 for accepting in self.accepting.take() {
                     accepting.abort();
                 }
+            }
+            CoreMessage::Drain => {
+                self.draining.set(true);
                 self.sweep();
             }
             CoreMessage::Close => {

@@ -25,7 +25,7 @@ pub fn raise_limit(config: &Config) {
             allowed,
             needed,
             "the limit of open files is below what limits.maxConnections and upstreamPolicy.maxConnections may take; \
-             raise it (LimitNOFILE= in the unit, ulimit -n) or lower them"
+             raise it (LimitNOFILE= in the unit, ulimit -n, the container runtime's default) or lower them"
         );
     }
 }

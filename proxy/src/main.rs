@@ -8,10 +8,17 @@ use bindproxy::cli::{self, Cli, Command, Outcome};
 use bindproxy::config::LogLevel;
 use bindproxy::demo;
 use bindproxy::run::{self, RunError};
+use bindproxy::termination_log;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            termination_log::of_bad_arguments(&error);
+            error.exit();
+        }
+    };
     match dispatch(&cli) {
         Ok(outcome) => outcome.into(),
         // A reader that closed the pipe (`bindproxy man | head`) has seen what it wanted.
@@ -28,13 +35,19 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Outcome> {
     let mut out = io::stdout().lock();
     match &cli.command {
         Command::Run(arguments) => run(cli, arguments),
-        Command::Check(arguments) => Ok(cli::check(&arguments.config, &mut out, &mut io::stderr().lock())?),
+        Command::Check(arguments) => {
+            Ok(cli::check(&arguments.config, &(&arguments.member).into(), &mut out, &mut io::stderr().lock())?)
+        }
         Command::Demo(arguments) => demo(cli, arguments),
         Command::Status(_) | Command::Offenders(_) | Command::Explain(_) | Command::Flush(_) => {
             match Verb::of(&cli.command) {
                 Some((verb, options)) => client::run_verb(&verb, &options, &mut out),
                 None => Ok(Outcome::Fault),
             }
+        }
+        Command::Probe(arguments) => {
+            writeln!(out, "{}", bindproxy::probe::probe(arguments)?)?;
+            Ok(Outcome::Done)
         }
         Command::Completions { shell } => {
             cli::completions(*shell, &mut out);
@@ -66,15 +79,31 @@ fn demo(cli: &Cli, arguments: &cli::DemoArgs) -> anyhow::Result<Outcome> {
 }
 
 fn run(cli: &Cli, arguments: &cli::RunArgs) -> anyhow::Result<Outcome> {
+    let ended = run_logging(cli, arguments);
+    let told = match &ended {
+        Ok((_, told)) => told.clone(),
+        Err(error) => format!("bindproxy: {error:#}\n"),
+    };
+    if let Some(file) = arguments.termination_log.as_deref().filter(|_| !told.is_empty()) {
+        termination_log::write(file, &told);
+    }
+    ended.map(|(outcome, _)| outcome)
+}
+
+/// Runs the proxy; how it ended, and what stderr was told of it.
+fn run_logging(cli: &Cli, arguments: &cli::RunArgs) -> anyhow::Result<(Outcome, String)> {
     let level = cli.log_level.unwrap_or(LogLevel::Info);
     let log = bindproxy::logging::init(cli.log_format, level)?;
     let log = cli.log_level.is_none().then_some(log);
     let workers = arguments.workers.map(|workers| usize::from(workers.get()));
-    match run::run(&arguments.config, workers, log) {
-        Ok(()) => Ok(Outcome::Done),
+    match run::run(&arguments.config, &(&arguments.member).into(), workers, log) {
+        Ok(()) => Ok((Outcome::Done, String::new())),
         Err(RunError::Configuration(problems)) => {
-            cli::write_problems(&arguments.config, &problems, &mut io::stderr().lock())?;
-            Ok(Outcome::BadConfiguration)
+            let mut told = Vec::new();
+            cli::write_problems(&arguments.config, &problems, &mut told)?;
+            // Where even stderr is gone, the exit status and the termination log still tell.
+            let _ = io::stderr().lock().write_all(&told);
+            Ok((Outcome::BadConfiguration, String::from_utf8_lossy(&told).into_owned()))
         }
         Err(error) => Err(error.into()),
     }

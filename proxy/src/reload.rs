@@ -13,8 +13,9 @@ use thiserror::Error;
 use crate::bind::HashKey;
 use crate::cluster::start::key_ids;
 use crate::config::watch::Fingerprint;
-use crate::config::{self, AdminToken, Config, Loaded, Problems, RestartOnly};
+use crate::config::{self, AdminToken, Config, Loaded, Overrides, Problems, RestartOnly};
 use crate::core::{CoreMessage, Shared};
+use crate::descriptors;
 use crate::logging::LogHandle;
 use crate::settings::{self, Settings, SettingsError};
 
@@ -22,11 +23,16 @@ use crate::settings::{self, Settings, SettingsError};
 /// edits one can send SIGHUP.
 const POLL_INTERVAL: Duration = Duration::from_secs(3);
 
+/// Loads of one reload at most, while the files do not hold still.
+const MOST_LOADS: u32 = 5;
+
 /// Applies new generations.
 pub struct Reloader {
     shared: Arc<Shared>,
     settings: Arc<ArcSwap<Settings>>,
     path: PathBuf,
+    /// What the command line says in place of each generation's file.
+    overrides: Overrides,
     random_key: HashKey,
     /// `None` where the command line fixes the level.
     log: Option<LogHandle>,
@@ -67,11 +73,14 @@ impl Reloader {
         loaded: &Loaded,
     ) -> Self {
         let files = config::watched_files(&path);
-        let seen = Seen { fingerprint: Fingerprint::of(&files), files, certificate_roles: Vec::new() };
+        // A swap since the process began to load is a change too.
+        let fingerprint = loaded.fingerprint.unwrap_or_else(|| Fingerprint::of(&files));
+        let seen = Seen { fingerprint, files, certificate_roles: Vec::new() };
         let reloader = Self {
             shared,
             settings,
             path,
+            overrides: loaded.overrides.clone(),
             random_key,
             log,
             admin_token: Arc::new(ArcSwapOption::empty()),
@@ -110,20 +119,10 @@ impl Reloader {
 
     /// Loads the file and applies it; what is wrong with it is logged, counted and shown.
     pub fn reload(&self) {
-        // Taken before loading, so that a change in between shows at the next look.
-        let files = config::watched_files(&self.path);
-        let fingerprint = Fingerprint::of(&files);
-        {
-            let mut seen = self.seen.lock();
-            seen.files = files;
-            seen.fingerprint = fingerprint;
-        }
-        match config::load(&self.path)
-            .map_err(ReloadError::from)
-            .and_then(|loaded| self.apply(&loaded).map(|()| loaded))
-        {
+        match self.load().map_err(ReloadError::from).and_then(|loaded| self.apply(&loaded).map(|()| loaded)) {
             Ok(loaded) => {
                 self.announce(&loaded);
+                descriptors::raise_limit(&loaded.config);
                 self.shared.metrics.reload(true);
                 tracing::info!(hash = %loaded.hash, "configuration reloaded");
             }
@@ -131,6 +130,26 @@ impl Reloader {
                 self.shared.metrics.reload(false);
                 self.shared.status.set_config_error(&error.to_string());
                 tracing::error!(%error, "the new configuration is refused; the old one keeps serving");
+            }
+        }
+    }
+
+    /// Loads what lies there. Files that change meanwhile are loaded again, so that an old certificate with a
+    /// new key is not taken for a mistake of somebody's.
+    fn load(&self) -> Result<Loaded, Problems> {
+        let mut left = MOST_LOADS;
+        loop {
+            left -= 1;
+            // Taken before loading, so that a change after the last look shows at the next one.
+            let files = config::watched_files(&self.path);
+            let fingerprint = Fingerprint::of(&files);
+            let loaded = config::load_with(&self.path, &self.overrides);
+            let settled = Fingerprint::of(&files) == fingerprint;
+            if settled || left == 0 {
+                let mut seen = self.seen.lock();
+                seen.files = files;
+                seen.fingerprint = fingerprint;
+                return loaded;
             }
         }
     }
@@ -166,6 +185,7 @@ impl Reloader {
         self.shared.status.set_config(&hash, loaded_at);
         self.shared.metrics.set_config(&hash, loaded_at);
         self.shared.metrics.cache().capacity.set(i64::from(loaded.config.cache.max_entries));
+        self.shared.metrics.connections_limit(loaded.config.limits.max_connections);
         let mut roles = Vec::new();
         for certificate in &loaded.material.certificates {
             self.shared.metrics.certificate_not_after(&certificate.role, certificate.not_after_unix);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{self, Problems};
+use crate::config::{self, Overrides, Problems};
 use crate::demo::StartedProxy;
 use crate::descriptors;
 use crate::logging::LogHandle;
@@ -36,8 +36,15 @@ pub enum RunError {
 ///
 /// # Errors
 /// [`RunError`].
-pub fn run(path: &Path, workers: Option<usize>, log: Option<LogHandle>) -> Result<(), RunError> {
-    let loaded = config::load(path)?;
+pub fn run(path: &Path, overrides: &Overrides, workers: Option<usize>, log: Option<LogHandle>) -> Result<(), RunError> {
+    // Before anything that may take long: the first process of a container has no default handling of
+    // signals, so one that came earlier would be lost, and the container killed at the end of its grace.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _context = runtime.enter();
+        Signals::new()?
+    };
+    let loaded = config::load_with(path, overrides)?;
     if let Some(log) = &log {
         log.set_level(loaded.config.logging.level);
     }
@@ -62,8 +69,7 @@ pub fn run(path: &Path, workers: Option<usize>, log: Option<LogHandle>) -> Resul
         config = %loaded.hash,
         "{ready}"
     );
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let name = runtime.block_on(wait_for_stop(&server))?;
+    let name = runtime.block_on(signals.wait_for_stop(&server));
     let timeout = server.reloader.drain_timeout();
     tracing::info!(signal = name, timeout_seconds = timeout.as_secs(), "draining");
     let clean = server.drain(timeout);
@@ -95,15 +101,29 @@ fn default_workers() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-async fn wait_for_stop(server: &Server) -> std::io::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok("SIGTERM"),
-            _ = interrupt.recv() => return Ok("SIGINT"),
-            _ = hangup.recv() => server.reloader.reload(),
+/// The signals that this process obeys. One that comes before [`Signals::wait_for_stop`] is kept.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn wait_for_stop(&mut self, server: &Server) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => server.reloader.reload(),
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::cluster::start::ClusterError;
 use crate::config::Loaded;
 use crate::config::cidr::Cidr;
 use crate::core::{Core, CoreHandle, CoreMessage, Listening, Shared};
+use crate::drain::DrainTimes;
 use crate::listener::admission::Admission;
 use crate::listener::bind_sockets::{self, BindError, BoundSocket};
 use crate::listener::context::ListenerContext;
@@ -44,13 +45,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// How often a drain looks whether the other members have taken in everything.
 const GOODBYE_POLL: Duration = Duration::from_millis(2);
-/// How long they may take for it.
-const LONGEST_GOODBYE: Duration = Duration::from_secs(2);
 /// Listeners open after this even if the cluster's thread has not said that it has joined, which it
 /// does itself after ten seconds at the latest.
 const LONGEST_JOIN: Duration = Duration::from_secs(12);
-/// How long sessions may take for their last words after the drain's deadline.
-const LAST_WORDS: Duration = Duration::from_millis(1_200);
 
 /// A running proxy.
 pub struct Server {
@@ -190,15 +187,19 @@ impl Server {
         self.admin_address
     }
 
-    /// Stops: no new connections, what is in flight finishes within `timeout`, the rest gets a
-    /// notice of disconnection. Blocks until all threads have ended; `false` when the deadline cut
-    /// something short.
+    /// Stops within `timeout`: not ready any more, no new connections, what was learned is handed over, whoever is
+    /// idle gets a notice of disconnection, what is in flight finishes, and the cluster is left. The admin address
+    /// answers until then. Blocks until all threads have ended; `false` when something was cut short.
     #[must_use]
     pub fn drain(mut self, timeout: Duration) -> bool {
         self.shared.status.set_draining();
         self.shared.metrics.draining(true);
+        self.tell_cores(&CoreMessage::StopAccepting);
+        let times = DrainTimes::of(timeout, self.shared.cluster.get().is_some());
+        let deadline = self.shared.clock.now().after(times.clients);
+        // Before clients are sent to other members, which would ask the directory about what only this one knows.
+        self.hand_over(times.hand_over);
         self.tell_cores(&CoreMessage::Drain);
-        let deadline = self.shared.clock.now().after(timeout);
         while self.open_sessions() > 0 && self.shared.clock.now() < deadline {
             std::thread::sleep(DRAIN_POLL);
         }
@@ -206,12 +207,12 @@ impl Server {
         if !clean {
             tracing::warn!(sessions = self.open_sessions(), "the drain's deadline passed; closing what is left");
             self.tell_cores(&CoreMessage::Close);
-            let deadline = self.shared.clock.now().after(LAST_WORDS);
+            let deadline = self.shared.clock.now().after(times.last_words);
             while self.open_sessions() > 0 && self.shared.clock.now() < deadline {
                 std::thread::sleep(DRAIN_POLL);
             }
         }
-        self.leave_cluster();
+        self.leave_cluster(times.goodbye);
         self.tell_cores(&CoreMessage::Stop);
         drop(self.stop_control.take());
         for thread in self.threads.drain(..) {
@@ -226,11 +227,28 @@ impl Server {
         clean
     }
 
-    /// Hands over what the other members have not taken in, and says goodbye; bounded.
-    fn leave_cluster(&mut self) {
+    /// Waits until the other members have taken in what this one has learned so far, or `limit` is over.
+    fn hand_over(&self, limit: Duration) {
+        let Some(cluster) = self.shared.cluster.get() else { return };
+        let asking = || {
+            if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() {
+                let gathered = runtime.block_on(cluster.gather(None, limit));
+                tracing::info!(others = gathered.answers.len(), missing = ?gathered.missing, "handed over");
+            }
+        };
+        // A thread of its own, because the caller's may be that of an event loop.
+        std::thread::scope(|scope| {
+            if let Err(error) = std::thread::Builder::new().name("hand-over".to_owned()).spawn_scoped(scope, asking) {
+                tracing::error!(%error, "cannot start a thread; members compare with each other later");
+            }
+        });
+    }
+
+    /// Hands over what the other members have not taken in, and says goodbye; bounded by `limit`.
+    fn leave_cluster(&mut self, limit: Duration) {
         let Some(cluster) = self.shared.cluster.get() else { return };
         cluster.leave();
-        let deadline = self.shared.clock.now().after(LONGEST_GOODBYE);
+        let deadline = self.shared.clock.now().after(limit);
         while !cluster.has_left() && self.shared.clock.now() < deadline {
             std::thread::sleep(GOODBYE_POLL);
         }

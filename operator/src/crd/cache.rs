@@ -95,7 +95,10 @@ pub struct Cluster {
     /// The port between pods. It cannot be changed later.
     #[serde(default = "port")]
     #[schemars(range(min = 1024, max = 65535))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("cluster.port is immutable: delete the BindProxy and make a new one to change it"))]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf").message("cluster.port is immutable: delete the BindProxy and make a new one to change it"),
+        validation = Rule::new("self != 9390").message("cluster.port must not be 9390, which is for health and metrics: choose another port")
+    )]
     pub port: i32,
     /// A Secret with ca.crt, tls.crt and tls.key for the connections between pods; its certificate carries the URI
     /// bindproxy://NAMESPACE/NAME. Default: one that the operator makes, NAME-cluster.

@@ -16,10 +16,13 @@ use super::{CaRef, ObjectName};
 #[serde(rename_all = "camelCase")]
 pub struct Listener {
     /// The name in metrics and logs, and of the Service's port.
-    #[schemars(length(min = 1, max = 15), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 15))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z](-?[a-z0-9])*$')")
+        .message("listeners[].name must start with a letter and hold only lower-case letters, digits and single '-', because ports are named after it: choose another name, as in ldaps"))]
     pub name: String,
-    /// The port of the Service; pods listen on 3389 for 389 and on 3636 for 636.
-    #[schemars(range(min = 1, max = 55535))]
+    /// The port of the Service. Pods need no privileges to listen: 389 is 3389 inside the pod, 636 is 3636, any other
+    /// port below 1024 is 10000 higher, and the rest is the same.
+    #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
     /// Disabled, StartTLS (clients may ask for it) or LDAPS (TLS from the first byte).
     #[serde(default)]
@@ -51,10 +54,11 @@ pub struct ProxyProtocol {
     pub mode: ProxyProtocolMode,
     /// Networks whose header is believed, as in 10.0.0.0/8; connections from elsewhere are closed.
     #[serde(rename = "trustedCIDRs", default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(max = 43)))]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 43)))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(c, isCIDR(c))").message("proxyProtocol.trustedCIDRs must be networks with a length, as in 10.0.0.0/8 or fd00::/8")
+        validation = Rule::new("self.all(c, isCIDR(c) && cidr(c).masked() == cidr(c))")
+            .message("proxyProtocol.trustedCIDRs must be networks with a length and no bits behind it: write 10.0.0.0/8 and not 10.1.2.3/8, or 10.1.2.3/32 for one address")
     )]
     pub trusted_cidrs: Vec<String>,
 }
@@ -73,7 +77,7 @@ pub enum ProxyProtocolMode {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new("has(self.secretRef) != has(self.certManager)")
-        .message("exactly one of serverTLS.secretRef and serverTLS.certManager must be set"),
+        .message("exactly one of serverTLS.secretRef and serverTLS.certManager must be set: name a Secret that exists, or an issuer, not both"),
     validation = Rule::new("self.clientCertificate == 'None' || has(self.clientCA)")
         .message("serverTLS.clientCertificate Optional or Required needs serverTLS.clientCA: name the authorities of client certificates")
 )]
@@ -111,7 +115,7 @@ pub struct CertManager {
 #[serde(rename_all = "camelCase")]
 pub struct IssuerRef {
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
     /// Issuer (of this namespace) or ClusterIssuer.
     #[serde(default)]

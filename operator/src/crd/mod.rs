@@ -19,6 +19,7 @@ mod listener;
 mod monitoring;
 mod pod;
 mod reference;
+mod reference_page;
 mod service;
 mod status;
 mod upstream;
@@ -30,6 +31,7 @@ pub use listener::{CertManager, IssuerKind, IssuerRef, Listener, ProxyProtocol, 
 pub use monitoring::{LogFormat, Logging, Monitoring, PodMonitor, PrometheusRule, ServiceMonitor};
 pub use pod::{Image, Pod, PodDisruptionBudget, PullPolicy};
 pub use reference::{CaKind, CaRef, KeyRef, ObjectName};
+pub use reference_page::reference_text;
 pub use service::{NetworkPolicy, Service, ServiceType, TrafficPolicy};
 pub use status::{BindProxyStatus, PeerCount, UpstreamStatus};
 pub use upstream::{HealthCheck, Upstream, UpstreamPolicy, UpstreamTls};
@@ -77,8 +79,8 @@ pub use upstream::{HealthCheck, Upstream, UpstreamPolicy, UpstreamTls};
     validation = Rule::new("self.drain.preStopSeconds + self.drain.timeoutSeconds < self.drain.terminationGracePeriodSeconds")
         .message("drain.preStopSeconds + drain.timeoutSeconds must be less than drain.terminationGracePeriodSeconds, or pods are killed in mid-drain: raise drain.terminationGracePeriodSeconds")
         .field_path(".drain"),
-    validation = Rule::new("self.listeners.all(l, l.port != 9390 && l.port != self.cluster.port)")
-        .message("listeners[].port must not be 9390 (health and metrics) or cluster.port (the other pods): choose another port")
+    validation = Rule::new("self.listeners.all(l, !((l.port == 389 ? 3389 : l.port == 636 ? 3636 : l.port < 1024 ? l.port + 10000 : l.port) in [9390, self.cluster.port]))")
+        .message("listeners[].port must not be 9390 (health and metrics) or cluster.port (the other pods), also inside the pod, where 389 is 3389, 636 is 3636 and others below 1024 are 10000 higher: choose another port")
         .field_path(".listeners")
 )]
 #[serde(rename_all = "camelCase")]
@@ -105,10 +107,10 @@ pub struct BindProxySpec {
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["name".into()]),
-        validation = Rule::new("self.all(l, self.exists_one(m, m.port == l.port))")
-            .message("every listener needs a port of its own: change one of those that are equal"),
+        validation = Rule::new("self.all(l, self.exists_one(m, (m.port == 389 ? 3389 : m.port == 636 ? 3636 : m.port < 1024 ? m.port + 10000 : m.port) == (l.port == 389 ? 3389 : l.port == 636 ? 3636 : l.port < 1024 ? l.port + 10000 : l.port)))")
+            .message("listeners[].port must differ, also inside the pod, where 389 is 3389, 636 is 3636 and others below 1024 are 10000 higher: change one of those that are equal"),
         validation = Rule::new("self.all(l, !(l.name in ['admin', 'peers']))")
-            .message("listener names admin and peers are taken by the proxy's own ports: choose another name")
+            .message("listeners[].name must not be admin or peers, which are the proxy's own ports: choose another name")
     )]
     pub listeners: Vec<Listener>,
     /// The certificate that clients see on listeners with TLS.
@@ -147,6 +149,14 @@ pub struct BindProxySpec {
     /// How pods are scheduled and labelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<Pod>,
+}
+
+impl BindProxySpec {
+    /// Whether there is more than one pod to keep from being evicted together.
+    #[must_use]
+    pub fn wants_pod_disruption_budget(&self) -> bool {
+        self.replicas > 1 && self.pod_disruption_budget.as_ref().is_none_or(|budget| budget.enabled)
+    }
 }
 
 fn three() -> i32 {

@@ -14,17 +14,19 @@ use super::ObjectName;
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new("!(has(self.tag) && has(self.digest))")
-        .message("image.tag and image.digest are mutually exclusive: a digest names the image alone")
+        .message("image.tag and image.digest are mutually exclusive: remove image.tag, for a digest names the image alone")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Image {
-    /// Registry and name, as in registry.example/bindproxy.
+    /// Registry and name without a tag, as in registry.example/bindproxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._/-]+$')")
+        .message("image.repository must be a registry and a name, as in registry.example:5000/bindproxy: a tag belongs into image.tag, a digest into image.digest"))]
     pub repository: Option<String>,
     /// The tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9_][-A-Za-z0-9_.]*$"))]
     pub tag: Option<String>,
     /// The digest, as in sha256:1234…; instead of a tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,6 +34,7 @@ pub struct Image {
     pub digest: Option<String>,
     /// When the image is pulled: Always, IfNotPresent or Never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PullPolicy")]
     pub pull_policy: Option<PullPolicy>,
     /// Secrets with the credentials of the registry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -73,21 +76,22 @@ pub struct Pod {
     /// Annotations of the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// CPU and memory. Default: requests of 50m and 64Mi, no limits.
+    /// CPU and memory, as in `kubectl explain pod.spec.containers.resources`. Default: requests of 50m and 64Mi, no limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
     /// Labels that a node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
-    /// Taints that are tolerated.
+    /// Taints that are tolerated, as in `kubectl explain pod.spec.tolerations`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub tolerations: Vec<Toleration>,
-    /// Where pods may or should run.
+    /// Where pods may or should run, as in `kubectl explain pod.spec.affinity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
-    /// How pods spread. Default: over nodes and zones, where that is possible.
+    /// How pods spread, as in `kubectl explain pod.spec.topologySpreadConstraints`. Default: over nodes and zones, where
+    /// that is possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -103,7 +107,7 @@ pub struct Pod {
     /// False runs the pods in a user namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_users: Option<bool>,
-    /// Name servers and search domains of the pods.
+    /// Name servers and search domains of the pods, as in `kubectl explain pod.spec.dnsConfig`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns_config: Option<PodDNSConfig>,
 }
@@ -121,9 +125,11 @@ pub struct PodDisruptionBudget {
     pub enabled: bool,
     /// Pods that must stay, as a number or in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[0-9]{1,3}%$"))]
     pub min_available: Option<IntOrString>,
     /// Pods that may be gone, as a number or in percent. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[0-9]{1,3}%$"))]
     pub max_unavailable: Option<IntOrString>,
 }
 

@@ -1,4 +1,7 @@
 //! References to other objects, always in the BindProxy's own namespace.
+//!
+//! The patterns are more than a courtesy: a name becomes a part of the path of a request to the API server,
+//! and a key a part of a path in the pod, so neither may hold a slash.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -9,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct ObjectName {
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
 }
 
@@ -18,11 +21,11 @@ pub struct ObjectName {
 #[serde(rename_all = "camelCase")]
 pub struct KeyRef {
     /// The name of the Secret.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
     /// The key in it: 32 octets, raw or in base64.
     #[serde(default = "hash_key")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]*[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"))]
     pub key: String,
 }
 
@@ -33,11 +36,11 @@ pub struct CaRef {
     /// Where it lies.
     pub kind: CaKind,
     /// The name of that object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
     /// The key in it.
     #[serde(default = "ca_crt")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]*[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"))]
     pub key: String,
 }
 

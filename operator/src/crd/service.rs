@@ -22,9 +22,11 @@ pub struct Service {
     pub service_type: ServiceType,
     /// Local keeps the client's address with NodePort and LoadBalancer; Cluster spreads over all nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TrafficPolicy")]
     pub external_traffic_policy: Option<TrafficPolicy>,
     /// Local keeps traffic on the client's node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TrafficPolicy")]
     pub internal_traffic_policy: Option<TrafficPolicy>,
     /// Which pods are preferred, as in PreferSameZone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,12 +36,13 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub load_balancer_class: Option<String>,
-    /// Networks that may use the load balancer.
+    /// Networks that may use the load balancer, as in 192.0.2.0/24.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), inner(length(max = 43)))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 43)))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(c, isCIDR(c))").message("service.loadBalancerSourceRanges must be networks with a length, as in 192.0.2.0/24")
+        validation = Rule::new("self.all(c, isCIDR(c) && cidr(c).masked() == cidr(c))")
+            .message("service.loadBalancerSourceRanges must be networks with a length and no bits behind it: write 192.0.2.0/24 and not 192.0.2.1/24, or 192.0.2.1/32 for one address")
     )]
     pub load_balancer_source_ranges: Option<Vec<String>>,
     /// Annotations of the Service, for load balancers and external-dns.
@@ -105,22 +108,23 @@ pub struct NetworkPolicy {
     /// Make a NetworkPolicy.
     #[serde(default)]
     pub enabled: bool,
-    /// Who may connect to the listeners. Default: everybody.
+    /// Who may connect to the listeners, as in `kubectl explain networkpolicy.spec.ingress.from`. Default: everybody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub ingress_from: Vec<NetworkPolicyPeer>,
-    /// Who may read metrics, beside the operator. Default: every pod of the cluster.
+    /// Who may read metrics, beside the operator, in the same form. Default: every pod of the cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub metrics_from: Vec<NetworkPolicyPeer>,
     /// Networks of the directory servers, as in 10.1.2.0/24.
     #[serde(default, rename = "upstreamCIDRs", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 43)))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 43)))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(c, isCIDR(c))").message("networkPolicy.upstreamCIDRs must be networks with a length, as in 10.1.2.0/24 or 10.1.2.3/32")
+        validation = Rule::new("self.all(c, isCIDR(c) && cidr(c).masked() == cidr(c))")
+            .message("networkPolicy.upstreamCIDRs must be networks with a length and no bits behind it: write 10.1.2.0/24 and not 10.1.2.3/24, or 10.1.2.3/32 for one address")
     )]
     pub upstream_cidrs: Vec<String>,
 }

@@ -18,10 +18,14 @@ use super::{CaRef, ObjectName};
 #[serde(rename_all = "camelCase")]
 pub struct Upstream {
     /// The name in status, metrics and logs.
-    #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+        .message("upstreams[].name must hold only lower-case letters, digits and '-', with no '-' at its ends: choose another name, as in dc1 (the address belongs into host)"))]
     pub name: String,
-    /// Host name or IP address.
+    /// Host name or IP address, as in dc1.corp.example or 10.1.2.3.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("isIP(self) || self.matches('^[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?[.]?$')")
+        .message("upstreams[].host must be a host name or an IP address and nothing else: write dc1.corp.example, with the port in port and ldaps:// as tls.mode LDAPS"))]
     pub host: String,
     /// Port. Default: 636 for tls.mode LDAPS, else 389.
     #[serde(default, skip_serializing_if = "Option::is_none")]

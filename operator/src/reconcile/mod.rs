@@ -1,8 +1,239 @@
 //! What happens with one BindProxy: dereference → validate → build → apply → status.
+//!
+//! The driver calls the steps and knows none of their contents. `dereference`, `apply` and `observe` need
+//! the API server or the pods; `validate`, `build` and `status` are pure.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::events::Recorder;
+use serde_json::json;
+use tokio::time::Instant;
+
+pub mod apply;
 pub mod build;
+pub mod dereference;
+pub mod events;
+pub mod nudge;
 pub mod observation;
 pub mod observe;
 pub mod outcome;
+pub mod pace;
+pub mod refusal;
 pub mod status;
+pub mod validate;
 pub mod validated;
+
+use apply::{Applier, ApplyError};
+use build::BuildError;
+use build::cluster_secret::{ClusterMaterial, ClusterMaterialError, cluster_secret};
+use dereference::DereferenceError;
+use observe::Observer;
+use outcome::{ErrorReason, Refusal};
+use validated::ValidatedBindProxy;
+
+use crate::clock::Clock;
+use crate::crd::{BindProxy, BindProxyStatus};
+use crate::identity::{Identity, STATUS_FIELD_MANAGER};
+use crate::kinds::{Kinds, KindsCache};
+use crate::metrics::Metrics;
+use crate::owned::{Ours, Owned};
+use crate::settings::Defaults;
+
+/// What every look at a BindProxy needs.
+pub struct Context {
+    /// To the API server.
+    pub client: Client,
+    /// Publishes events; shared, so that equal ones become one with a count.
+    pub recorder: Recorder,
+    /// What a BindProxy gets that does not say otherwise.
+    pub defaults: Defaults,
+    /// What the watches know.
+    pub owned: Owned,
+    /// The optional kinds.
+    pub kinds: KindsCache,
+    /// Asks the pods.
+    pub observer: Observer,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Reads the wall clock.
+    pub clock: Clock,
+    /// How often a BindProxy that is in order is looked at.
+    pub resync: Duration,
+}
+
+/// Why a look at a BindProxy failed. What was done before the failing step stays done; the look is repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The optional kinds could not be found out.
+    #[error("the API server does not tell which kinds it has")]
+    Discover(#[source] kube::Error),
+    /// What the spec refers to could not be fetched.
+    #[error(transparent)]
+    Dereference(#[from] DereferenceError),
+    /// The objects could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The certificate between pods could not be made.
+    #[error(transparent)]
+    Material(#[from] ClusterMaterialError),
+    /// The objects could not be written.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The status could not be written.
+    #[error("the status cannot be written")]
+    Status(#[source] kube::Error),
+}
+
+impl ReconcileError {
+    /// The step that failed.
+    #[must_use]
+    pub fn reason(&self) -> ErrorReason {
+        match self {
+            Self::Discover(_) => ErrorReason::Discover,
+            Self::Dereference(_) => ErrorReason::Dereference,
+            Self::Build(_) | Self::Material(_) => ErrorReason::Build,
+            Self::Apply(_) => ErrorReason::Apply,
+            Self::Status(_) => ErrorReason::Status,
+        }
+    }
+}
+
+/// Looks at one BindProxy and does what is to be done.
+///
+/// # Errors
+/// What could not be done now and may work later. What a person has to repair is no error: the status says it.
+pub async fn reconcile(
+    bind_proxy: Arc<DeserializeGuard<BindProxy>>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
+    let DeserializeGuard(stored) = bind_proxy.as_ref();
+    // One that cannot be read is counted and told by the controller; it must not keep the others waiting.
+    let Ok(bind_proxy) = stored else { return Ok(Action::await_change()) };
+    let Some(identity) = Identity::of(bind_proxy) else { return Ok(Action::await_change()) };
+    if bind_proxy.metadata.deletion_timestamp.is_some() {
+        // Everything of it is removed by the garbage collection of the API server.
+        return Ok(Action::await_change());
+    }
+    let began = Instant::now();
+    context.metrics.began();
+    let result = look(bind_proxy, &identity, &context).await;
+    let how = match &result {
+        Ok(Look { accepted, .. }) => Ok(*accepted),
+        Err(error) => Err(error.reason()),
+    };
+    context.metrics.ended(how, began.elapsed(), context.clock.unix_seconds());
+    result.map(|look| Action::requeue(look.next))
+}
+
+/// When an error is tried again; the controller adds no backoff of its own.
+#[must_use]
+pub fn on_error(bind_proxy: Arc<DeserializeGuard<BindProxy>>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    let DeserializeGuard(stored) = bind_proxy.as_ref();
+    let name = stored.as_ref().ok().and_then(|bind_proxy| bind_proxy.metadata.name.as_deref());
+    tracing::warn!(name, error = pace::chain(error), "a look at a BindProxy failed, it will be repeated");
+    drop(context);
+    Action::requeue(pace::AFTER_ERROR)
+}
+
+struct Look {
+    accepted: bool,
+    next: Duration,
+}
+
+async fn look(bind_proxy: &BindProxy, identity: &Identity, context: &Context) -> Result<Look, ReconcileError> {
+    let kinds = context.kinds.get(&context.client).await.map_err(ReconcileError::Discover)?;
+    let verdict = judge(bind_proxy, identity, &kinds, context).await?;
+    let verdict = match verdict {
+        Ok(validated) if !bind_proxy.spec.paused => write(&validated, &kinds, context).await?.map(|()| validated),
+        verdict => verdict,
+    };
+    let ours = context.owned.of(identity);
+    let now = context.clock.now();
+    let observation = context
+        .observer
+        .observe(&context.client, identity, ours.stateful_set.as_deref().cloned(), ours.pods.clone(), now)
+        .await;
+    if let Ok(validated) = &verdict {
+        nudge::nudge(&context.client, validated, &ours, &observation).await;
+    }
+    let previous = bind_proxy.status.clone().unwrap_or_default();
+    let next = status::status(&previous, identity, &bind_proxy.spec, verdict.as_ref(), &observation, now);
+    if next != previous {
+        write_status(bind_proxy, identity, &next, context).await?;
+        events::publish(&context.recorder, bind_proxy, &previous, &next).await;
+    }
+    Ok(Look { accepted: verdict.is_ok(), next: pace::next(&next, context.resync) })
+}
+
+/// Whether the spec can be built, and if not, what a person has to repair.
+async fn judge(
+    bind_proxy: &BindProxy,
+    identity: &Identity,
+    kinds: &Kinds,
+    context: &Context,
+) -> Result<Result<ValidatedBindProxy, Refusal>, ReconcileError> {
+    let fetched =
+        dereference::dereference(&context.client, identity, &bind_proxy.spec, &context.owned, kinds.clone()).await;
+    match fetched {
+        Ok(references) => Ok(validate::validate(bind_proxy, identity, &references, &context.defaults)),
+        Err(error) => refusal::of_dereference(&error).map(Err).ok_or(error.into()),
+    }
+}
+
+/// Builds and writes the objects.
+async fn write(
+    validated: &ValidatedBindProxy,
+    kinds: &Kinds,
+    context: &Context,
+) -> Result<Result<(), Refusal>, ReconcileError> {
+    let identity = &validated.identity;
+    let ours = context.owned.of(identity);
+    let objects = build::build(validated)?;
+    let applier = Applier { client: &context.client, identity, ours: &ours, kinds, metrics: &context.metrics };
+    let written = async {
+        if validated.makes_cluster_secret && may_lack_secret(&ours, validated.spec.replicas) {
+            let material = ClusterMaterial::generate(&identity.cluster_name(), context.clock.now().as_second())?;
+            applier.create_once(&cluster_secret(identity, material)).await?;
+        }
+        applier.apply(objects).await?;
+        Ok::<(), ReconcileError>(())
+    };
+    match written.await {
+        Ok(()) => Ok(Ok(())),
+        Err(ReconcileError::Apply(error)) => refusal::of_apply(&error).map(Err).ok_or(error.into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The Secret cannot be looked for, since it is never read: it is offered until all pods have it.
+fn may_lack_secret(ours: &Ours, replicas: i32) -> bool {
+    let ready = ours.stateful_set.as_ref().and_then(|set| set.status.as_ref()?.ready_replicas).unwrap_or_default();
+    ready < replicas || ours.stateful_set.is_none()
+}
+
+async fn write_status(
+    bind_proxy: &BindProxy,
+    identity: &Identity,
+    status: &BindProxyStatus,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    let api: Api<BindProxy> = Api::namespaced(context.client.clone(), &identity.namespace);
+    let patch = json!({
+        "apiVersion": "bindproxy.io/v1alpha1",
+        "kind": "BindProxy",
+        "metadata": {"name": identity.name, "uid": bind_proxy.metadata.uid},
+        "status": status,
+    });
+    let options = PatchParams::apply(STATUS_FIELD_MANAGER).force();
+    match api.patch_status(&identity.name, &options, &Patch::Apply(patch)).await {
+        Ok(_) => Ok(()),
+        // Deleted meanwhile: nobody is left who could read it.
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) => Err(ReconcileError::Status(error)),
+    }
+}

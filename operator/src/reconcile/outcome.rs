@@ -84,3 +84,35 @@ pub struct Refusal {
     /// What is wrong and what to do, naming the field.
     pub message: String,
 }
+
+/// The step in which a look at a BindProxy failed. It is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorReason {
+    /// Finding out which optional kinds there are.
+    Discover,
+    /// Fetching what the spec refers to.
+    Dereference,
+    /// Building the objects.
+    Build,
+    /// Writing the objects.
+    Apply,
+    /// Writing the status.
+    Status,
+}
+
+impl ErrorReason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Discover, Self::Dereference, Self::Build, Self::Apply, Self::Status];
+
+    /// As a label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Discover => "discover",
+            Self::Dereference => "dereference",
+            Self::Build => "build",
+            Self::Apply => "apply",
+            Self::Status => "status",
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The commands that ask a running proxy: `status`, `offenders`, `explain`, `flush`.
 
 use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::api::{ErrorReport, Explanation, FlushReport, Offenders, StatusReport}
 use super::text;
 use crate::cli::{AdminArgs, Command, Outcome, Output};
 use crate::logging::Escaped;
+use crate::upstream::resolve::Resolver;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A flush waits until every member that can be reached has acknowledged.
@@ -64,6 +66,7 @@ impl Verb {
             Command::Run(_)
             | Command::Check(_)
             | Command::Demo(_)
+            | Command::Probe(_)
             | Command::Completions { .. }
             | Command::Man
             | Command::Schema => return None,
@@ -165,14 +168,24 @@ impl Admin {
     }
 
     async fn ask(&self, verb: &Verb, token: Option<&str>) -> anyhow::Result<(StatusCode, Bytes)> {
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect((self.host.as_str(), self.port)))
+        let stream = timeout(CONNECT_TIMEOUT, self.connect())
             .await
-            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+            .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
             .with_context(|| self.unreachable())?;
         timeout(ANSWER_TIMEOUT, self.exchange(stream, verb, token))
             .await
             .with_context(|| format!("{} did not answer within {} s", self.authority(), ANSWER_TIMEOUT.as_secs()))?
             .with_context(|| format!("{} did not answer as a bindproxy does", self.authority()))
+    }
+
+    /// Over the addresses of the host. Not by libc: a static program finds none of its modules.
+    async fn connect(&self) -> anyhow::Result<TcpStream> {
+        let addresses = match self.host.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => Resolver::default().addresses(&self.host).await?,
+        };
+        let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect();
+        Ok(TcpStream::connect(addresses.as_slice()).await?)
     }
 
     async fn exchange(

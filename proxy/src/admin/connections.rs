@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use super::AdminState;
 use super::routes::{self, AdminRequest};
+use crate::drain::LAST_ANSWERS;
 
 /// One more pushes out the oldest, so that clients who hold connections keep nobody out.
 const MAX_CONNECTIONS: usize = 64;
@@ -30,7 +31,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// After this a connection ends with the request that it is at.
 const CONNECTION_LIFE: Duration = Duration::from_secs(300);
-/// What such a request, or one at shutdown, may still take.
+/// What such a request may still take.
 const GRACE: Duration = Duration::from_secs(5);
 /// Room for a head with a long name in its query.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -41,8 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-/// Serves the admin address until `shutdown` is done, then lets requests in progress end (at most
-/// five seconds). The listener is closed when this returns.
+/// Serves the admin address until `shutdown` is done, then lets requests in progress end, for at most
+/// [`LAST_ANSWERS`]. The listener is closed when this returns.
 pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Future) {
     let router = routes::router(state);
     let (ending, ended) = watch::channel(());
@@ -63,7 +64,7 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Futu
     }
     drop(listener);
     drop(ending);
-    let _ = timeout(GRACE, connections.all_ended()).await;
+    let _ = timeout(LAST_ANSWERS, connections.all_ended()).await;
 }
 
 #[derive(Default)]

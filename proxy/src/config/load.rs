@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::material::{self, Material, Surroundings};
+use super::overrides::Overrides;
 use super::problem::{Problem, Problems, Report};
+use super::watch::Fingerprint;
 use super::{Config, ConfigHash, named_files, rules, shape, tree};
 
 /// A configuration that was checked, with everything that it names.
@@ -18,6 +20,10 @@ pub struct Loaded {
     pub material: Material,
     /// The name of this configuration, over the paths as they are written in the file.
     pub hash: ConfigHash,
+    /// What the command line says in place of the file; `config` has it already.
+    pub overrides: Overrides,
+    /// The files as they were before any was read; `None` for a text that lies in no file.
+    pub fingerprint: Option<Fingerprint>,
     /// What works but is probably not meant.
     pub warnings: Vec<Problem>,
 }
@@ -35,8 +41,18 @@ impl fmt::Debug for Loaded {
 /// # Errors
 /// Every problem of the file, in its order. Nothing was changed.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
+    load_with(path, &Overrides::default())
+}
+
+/// As [`load`], with what the command line says in place of the file.
+///
+/// # Errors
+/// Every problem of the file, in its order, then those of `overrides`.
+pub fn load_with(path: &Path, overrides: &Overrides) -> Result<Loaded, Problems> {
+    let fingerprint = Fingerprint::of(&watched_files(path));
     let text = read_text(path).map_err(|problem| Problems(vec![problem]))?;
-    let mut loaded = load_text(&text, folder(path))?;
+    let mut loaded = load_in(&text, folder(path), overrides, &Surroundings::present())?;
+    loaded.fingerprint = Some(fingerprint);
     loaded.material.files.insert(0, std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     Ok(loaded)
 }
@@ -46,7 +62,7 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// # Errors
 /// Every problem of the text, in its order.
 pub fn load_text(text: &str, base: &Path) -> Result<Loaded, Problems> {
-    load_in(text, base, &Surroundings { now_unix: now_unix(), system_roots: LazyCell::new(crate::tls::system_roots) })
+    load_in(text, base, &Overrides::default(), &Surroundings::present())
 }
 
 /// A configuration whose fields were checked, and not the files that it names.
@@ -72,14 +88,21 @@ pub fn review(text: &str) -> Result<Reviewed, Problems> {
     Ok(Reviewed { config: written, hash, warnings })
 }
 
-fn load_in(text: &str, base: &Path, surroundings: &Surroundings) -> Result<Loaded, Problems> {
+impl Surroundings {
+    fn present() -> Self {
+        Self { now_unix: now_unix(), system_roots: LazyCell::new(crate::tls::system_roots) }
+    }
+}
+
+fn load_in(text: &str, base: &Path, overrides: &Overrides, surroundings: &Surroundings) -> Result<Loaded, Problems> {
     let read = Read::of(text)?;
-    let config = named_files::resolved(&read.written, base);
+    let mut config = named_files::resolved(&read.written, base);
     let (material, hash, _, warnings) = read.judge(|report| {
+        overrides.apply(&mut config, report);
         rules::check(&config, report);
         material::load(&config, surroundings, report)
     })?;
-    Ok(Loaded { config, material, hash, warnings })
+    Ok(Loaded { hash, config, material, overrides: overrides.clone(), fingerprint: None, warnings })
 }
 
 /// A text that has the shape of a configuration, as far as it could be read.
@@ -215,7 +238,7 @@ mod tests {
         std::fs::write(folder.path().join("server.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
         std::fs::write(folder.path().join("server.key"), key.serialize_pem()).unwrap();
         let surroundings = Surroundings { now_unix, system_roots: LazyCell::new(crate::tls::system_roots) };
-        let loaded = load_in(TEXT, folder.path(), &surroundings).unwrap();
+        let loaded = load_in(TEXT, folder.path(), &Overrides::default(), &surroundings).unwrap();
         assert_eq!(
             loaded.material.certificates,
             [super::super::CertificateExpiry { role: "server".into(), not_after_unix: END }]

@@ -19,6 +19,7 @@ mod listener;
 mod load;
 pub mod material;
 mod named_files;
+pub mod overrides;
 pub mod problem;
 mod restart_only;
 mod rules;
@@ -32,8 +33,9 @@ pub use cache::{Cache, RequestPasswordPolicy, VerdictAction, VerdictPreset, Verd
 pub use cluster::{Cluster, Coordination, Discovery, HostPort, HostPortError, Peers};
 pub use hash::ConfigHash;
 pub use listener::{ClientCertificate, Listener, ListenerTls, ProxyProtocol, ProxyProtocolMode, ServerTls};
-pub use load::{Loaded, Reviewed, load, load_text, review, schema_text, watched_files};
+pub use load::{Loaded, Reviewed, load, load_text, load_with, review, schema_text, watched_files};
 pub use material::{CertificateExpiry, Material};
+pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
 pub use restart_only::RestartOnly;
 pub use secret::{AdminToken, HashKey};

@@ -80,6 +80,7 @@ pub struct Metrics {
     bind_from_cache: Histogram,
     forwarded: Vec<Histogram>,
     listeners: ListenerFamilies,
+    connections_limit: IntGauge,
     upstreams: UpstreamFamilies,
     upstream_names: Mutex<BTreeSet<String>>,
     cache: CacheMetrics,
@@ -88,6 +89,7 @@ pub struct Metrics {
     unexpected: IntCounter,
     config_info: IntGaugeVec,
     config_last_success: IntGauge,
+    config_last_reload_successful: IntGauge,
     reloads: Vec<IntCounter>,
     certificates: IntGaugeVec,
     draining: IntGauge,
@@ -135,6 +137,7 @@ impl Metrics {
             bind_from_cache: durations.with_label_values(&[TimedOperation::Bind.label(), AnswerPath::Cache.label()]),
             forwarded: TimedOperation::LABELS.iter().map(forwarded).collect(),
             listeners: ListenerFamilies::new(&registrar),
+            connections_limit: gauge(&table::CONNECTIONS_LIMIT),
             upstreams: UpstreamFamilies::new(&registrar),
             upstream_names: Mutex::default(),
             cache: CacheMetrics {
@@ -152,6 +155,7 @@ impl Metrics {
             unexpected: counter(&table::UPSTREAM_UNEXPECTED),
             config_info: registrar.gauges(&table::CONFIG_INFO),
             config_last_success: gauge(&table::CONFIG_LAST_SUCCESS),
+            config_last_reload_successful: gauge(&table::CONFIG_LAST_RELOAD_SUCCESSFUL),
             reloads: each(&table::CONFIG_RELOADS, Reload::LABELS),
             certificates: registrar.gauges(&table::CERTIFICATE_NOT_AFTER),
             draining: gauge(&table::DRAINING),
@@ -235,6 +239,11 @@ impl Metrics {
         self.listeners.of(name)
     }
 
+    /// Says how many client connections may be open at once.
+    pub fn connections_limit(&self, limit: u32) {
+        self.connections_limit.set(i64::from(limit));
+    }
+
     /// The handles of an upstream; take them once, when it is configured. A new name gets its
     /// series now.
     #[must_use]
@@ -285,10 +294,12 @@ impl Metrics {
         self.config_info.reset();
         self.config_info.with_label_values(&[hash]).set(1);
         self.config_last_success.set(loaded_at);
+        self.config_last_reload_successful.set(1);
     }
 
-    /// Counts a reload.
+    /// Counts a reload. One that was refused shows until [`Metrics::set_config`] says that another serves.
     pub fn reload(&self, ok: bool) {
+        self.config_last_reload_successful.set(i64::from(ok));
         self.reloads[if ok { Reload::Success } else { Reload::Error } as usize].inc();
     }
 

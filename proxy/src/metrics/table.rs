@@ -104,6 +104,8 @@ families! {
     CONNECTIONS_CLOSED = Kind::Counter, "bindproxy_connections_closed_total",
         [LISTENER, closed("reason", CloseReason::LABELS)],
         "Client connections that ended, by why.";
+    CONNECTIONS_LIMIT = Kind::Gauge, "bindproxy_connections_limit", [],
+        "The bound on client connections of all listeners together (`limits.maxConnections`).";
 
     CACHE_LOOKUPS = Kind::Counter, "bindproxy_cache_lookups_total", [closed("result", Lookup::LABELS)],
         "Binds that were looked up among the remembered failures.";
@@ -177,6 +179,8 @@ families! {
         "Reloads of the configuration.";
     CONFIG_LAST_SUCCESS = Kind::Gauge, "bindproxy_config_last_success_timestamp_seconds", [],
         "When the configuration that serves was loaded, in seconds since 1970.";
+    CONFIG_LAST_RELOAD_SUCCESSFUL = Kind::Gauge, "bindproxy_config_last_reload_successful", [],
+        "0 while the files hold a configuration that was refused, so that an older one serves.";
     CERTIFICATE_NOT_AFTER = Kind::Gauge, "bindproxy_certificate_not_after_timestamp_seconds",
         [open("role", "what the certificate is for")],
         "When a certificate ends, in seconds since 1970.";

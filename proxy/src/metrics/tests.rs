@@ -145,6 +145,21 @@ fn reload_replaces_the_hash_and_drops_upstreams_that_are_gone() {
 }
 
 #[test]
+fn a_refused_reload_shows_until_another_configuration_serves() {
+    let metrics = Metrics::new(&[], &[]);
+    let shown = || value(&metrics, "bindproxy_config_last_reload_successful");
+    metrics.set_config("first", 1);
+    assert_eq!(shown(), Some(1.0));
+    metrics.reload(false);
+    assert_eq!(shown(), Some(0.0));
+    metrics.set_config("second", 2);
+    metrics.reload(true);
+    assert_eq!(shown(), Some(1.0));
+    metrics.connections_limit(17);
+    assert_eq!(value(&metrics, "bindproxy_connections_limit"), Some(17.0));
+}
+
+#[test]
 fn process_metrics_are_those_of_this_process() {
     let samples = samples(&Metrics::new(&[], &[]).render());
     assert!(samples["process_resident_memory_bytes"] > 500_000.0);

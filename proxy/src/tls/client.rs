@@ -62,6 +62,14 @@ pub enum ServerNameError {
 /// When there is no name or it is not one that a certificate could carry.
 pub fn server_name(upstream: &Upstream) -> Result<ServerName<'static>, ServerNameError> {
     let name = upstream.tls.server_name.as_deref().or(upstream.host.as_deref()).ok_or(ServerNameError::NoName)?;
+    server_name_of(name)
+}
+
+/// `name`, as a certificate would carry it.
+///
+/// # Errors
+/// When it is not one that a certificate could carry.
+pub fn server_name_of(name: &str) -> Result<ServerName<'static>, ServerNameError> {
     // The dot of an absolute DNS name is for resolvers; certificates never carry it.
     let bare = name.strip_suffix('.').filter(|bare| !bare.is_empty()).unwrap_or(name);
     ServerName::try_from(bare.to_owned()).map_err(|_| ServerNameError::Invalid(name.to_owned()))

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rustls::CipherSuite;
 use rustls::crypto::CryptoProvider;
 
-pub use client::{ServerNameError, client_config, server_name};
+pub use client::{ServerNameError, client_config, server_name, server_name_of};
 pub use identity::Identity;
 pub use peer::{PEER_PROTOCOL, PeerError, PeerTls, check_peer_identity, peer_server_name, peer_tls, peer_uri};
 pub use pem::{MaterialError, certificates, private_key};

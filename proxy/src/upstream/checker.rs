@@ -9,8 +9,10 @@ use thiserror::Error;
 
 use super::connect::{self, ConnectError};
 use super::connection::{ExchangeError, UpstreamConnection};
-use super::permits::Permits;
+use super::permits::{Permit, Permits};
+use super::resolve::Resolver;
 use super::target::Target;
+use crate::clock::Clock;
 use crate::codec::element;
 use crate::codec::{build, code, oid, op, result};
 use crate::config::RequestPasswordPolicy;
@@ -52,11 +54,14 @@ pub async fn run(shared: Arc<Shared>, settings: Arc<ArcSwap<Settings>>) {
             let health_check = health_check.clone();
             let limit = present.config.upstream_policy.connect_timeout_seconds.duration();
             tokio::spawn(async move {
-                let checked = check(&shared, &target, &permits, limit).await;
+                // There are as many as anybody wants.
+                let Some(permit) = permits.try_take() else { return };
+                let checked = read_root(&target, permit, &shared.resolver, &shared.clock, limit).await;
                 if health_check.enabled {
                     target.record_health(checked.as_ref().map(|_| ()).map_err(Into::into), &health_check);
                 }
-                if let Ok(supported) = checked {
+                if let Ok(read) = checked {
+                    let supported = matches!(read, RootDse::Read { password_policy: true });
                     target.state.set_supports_password_policy(supported);
                 }
             });
@@ -66,25 +71,39 @@ pub async fn run(shared: Arc<Shared>, settings: Arc<ArcSwap<Settings>>) {
     }
 }
 
-/// Reads the rootDSE of `target`; whether it supports the password policy control.
-async fn check(
-    shared: &Shared,
+/// What a server that serves says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootDse {
+    /// It was read.
+    Read {
+        /// Whether it lists the password policy control.
+        password_policy: bool,
+    },
+    /// Some servers hide it from strangers. They are up all the same.
+    Hidden,
+}
+
+/// Reads the rootDSE of `target`, with `limit` for the connection and again for the answer.
+///
+/// # Errors
+/// [`CheckError`].
+pub async fn read_root(
     target: &Arc<Target>,
-    permits: &Arc<Permits>,
+    permit: Permit,
+    resolver: &Resolver,
+    clock: &Clock,
     limit: Duration,
-) -> Result<bool, CheckError> {
-    let Some(permit) = permits.try_take() else { return Ok(target.state.supports_password_policy()) };
-    let mut connection = connect::connect(target, permit, &shared.resolver, &shared.clock, limit).await?;
+) -> Result<RootDse, CheckError> {
+    let mut connection = connect::connect(target, permit, resolver, clock, limit).await?;
     let request = build::base_search(MESSAGE_ID, "", &["supportedControl"], 5);
     let (first, peek) = connection.exchange(&request, MESSAGE_ID, limit).await?;
     if peek.op == op::SEARCH_RESULT_ENTRY {
-        let supported = lists_password_policy(&first);
+        let password_policy = lists_password_policy(&first);
         say_goodbye(&mut connection).await;
-        return Ok(supported);
+        return Ok(RootDse::Read { password_policy });
     }
     match result::code_of(&first, &peek) {
-        // Some servers hide their rootDSE from strangers. They are up all the same.
-        Some(found) if found != code::UNAVAILABLE && found != code::BUSY => Ok(false),
+        Some(found) if found != code::UNAVAILABLE && found != code::BUSY => Ok(RootDse::Hidden),
         found => Err(CheckError::Unavailable(found.unwrap_or(code::PROTOCOL_ERROR))),
     }
 }

@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
+use hickory_resolver::system_conf::read_system_conf;
 use thiserror::Error;
 
 /// Answers are kept no longer than this unless [`Resolver::keeping`] says otherwise, so that an upstream that
@@ -97,10 +99,103 @@ impl Resolver {
 }
 
 fn build(longest_kept: Duration) -> Result<TokioResolver, String> {
-    let mut builder = TokioResolver::builder(TokioRuntimeProvider::default()).map_err(|error| error.to_string())?;
+    let (config, options) = read_system_conf().map_err(|error| error.to_string())?;
+    with(config, options, longest_kept)
+}
+
+fn with(config: ResolverConfig, options: ResolverOpts, longest_kept: Duration) -> Result<TokioResolver, String> {
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    *builder.options_mut() = options;
     let options = builder.options_mut();
     options.positive_max_ttl = Some(longest_kept);
     options.negative_max_ttl = Some(LONGEST_KEPT_NEGATIVE);
     options.cache_size = 64;
     builder.build().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, UdpSocket};
+    use std::sync::Arc;
+
+    use hickory_resolver::proto::op::{Message, ResponseCode};
+    use hickory_resolver::proto::rr::rdata::{A, SRV};
+    use hickory_resolver::proto::rr::{Name, Record, RecordType};
+    use hickory_resolver::system_conf::parse_resolv_conf;
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    const PEERS: &str = "corp-peers.mail.svc.cluster.local.";
+    const SERVICE: &str = "_peers._tcp.corp-peers.mail.svc.cluster.local.";
+
+    /// A name server that knows one headless Service, and what it was asked.
+    fn name_server() -> (u16, Arc<Mutex<Vec<String>>>) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = asked.clone();
+        std::thread::spawn(move || {
+            let mut octets = [0; 1500];
+            while let Ok((length, client)) = socket.recv_from(&mut octets) {
+                let request = Message::from_vec(&octets[..length]).unwrap();
+                let query = request.queries[0].clone();
+                let name = query.name().to_string();
+                let mut answer = Message::response(request.metadata.id, request.metadata.op_code);
+                let record = |data| Record::from_rdata(query.name().clone(), 5, data);
+                match (name.as_str(), query.query_type()) {
+                    (PEERS, RecordType::A) => {
+                        for last in [5, 6] {
+                            answer.add_answer(record(RData::A(A(Ipv4Addr::new(10, 244, 0, last)))));
+                        }
+                    }
+                    // It has the name, and no address of this kind.
+                    (PEERS, _) => {}
+                    (SERVICE, RecordType::SRV) => {
+                        let target = Name::from_ascii(format!("corp-0.{PEERS}")).unwrap();
+                        answer.add_answer(record(RData::SRV(SRV::new(0, 50, 7946, target))));
+                    }
+                    _ => answer.metadata.response_code = ResponseCode::NXDomain,
+                }
+                log.lock().push(name);
+                answer.add_query(query);
+                socket.send_to(&answer.to_vec().unwrap(), client).unwrap();
+            }
+        });
+        (port, asked)
+    }
+
+    /// A resolver with the resolv.conf that the kubelet writes for a pod of the namespace `mail`.
+    fn in_a_pod(port: u16) -> Resolver {
+        let text = "search mail.svc.cluster.local svc.cluster.local cluster.local\n\
+                    nameserver 127.0.0.1\noptions ndots:5\n";
+        let (mut config, options) = parse_resolv_conf(text).unwrap();
+        for connection in config.name_servers.iter_mut().flat_map(|server| &mut server.connections) {
+            connection.port = port;
+        }
+        let resolver = Resolver::keeping(Duration::from_secs(1));
+        assert!(resolver.inner.set(with(config, options, Duration::from_secs(1))).is_ok());
+        resolver
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn short_names_of_a_cluster_are_completed() {
+        let (port, asked) = name_server();
+        let resolver = in_a_pod(port);
+        let pods = [5, 6].map(|last| IpAddr::from([10, 244, 0, last]));
+        let service = "corp-peers.mail.svc.cluster.local";
+        for name in ["corp-peers", "corp-peers.mail", "corp-peers.mail.svc", service, PEERS] {
+            let mut found = resolver.addresses(name).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+            found.sort();
+            assert_eq!(found, pods, "{name}");
+        }
+        let services = resolver.services("_peers._tcp.corp-peers.mail.svc").await.unwrap();
+        assert_eq!(services, [(format!("corp-0.{PEERS}"), 7946)]);
+        let error = resolver.addresses("nobody.mail.svc").await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot resolve nobody.mail.svc: "), "{error}");
+        asked.lock().clear();
+        let fresh = in_a_pod(port);
+        fresh.addresses(PEERS).await.unwrap();
+        assert!(asked.lock().iter().all(|name| name == PEERS), "a final dot ends the search: {:?}", asked.lock());
+    }
 }

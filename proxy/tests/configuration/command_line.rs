@@ -108,12 +108,15 @@ fn completions_and_manual_name_every_command() {
 fn command_lines_that_are_and_are_not() {
     let good = [
         "run --config f --workers 2 --log-format json --log-level debug",
+        "run --config f --termination-log t --node-name corp-0 --peers-dns peers.example:7946",
+        "check --config f --node-name corp-0 --peers-dns peers.example",
         "demo --once --listen 127.0.0.1:0",
         "status --admin http://10.0.0.1:9390 --token-file t -o json",
         "offenders --limit 5",
         "explain uid=alice,dc=example,dc=org",
         "flush uid=alice",
         "flush --all",
+        "probe --ldap corp.mail.svc:389 --starttls --ca ca.crt --timeout-seconds 2",
         "completions zsh",
         "man",
     ];
@@ -127,6 +130,9 @@ fn command_lines_that_are_and_are_not() {
         "check --config f extra",
         "--log-level loud check --config f",
         "completions tcsh",
+        "probe",
+        "probe --ldap a --tls --starttls",
+        "probe --ldap a --timeout-seconds 0",
     ];
     let parse = |line: &str| cli::parse(std::iter::once("bindproxy").chain(line.split_whitespace()));
     for line in good {

@@ -40,7 +40,18 @@ fn every_example_is_accepted_without_a_warning() {
         seen.push(name);
     }
     seen.sort();
-    assert_eq!(seen, ["389ds.yaml", "active-directory.yaml", "freeipa.yaml", "minimal.yaml", "openldap.yaml"]);
+    let expected =
+        ["389ds.yaml", "active-directory.yaml", "freeipa.yaml", "minimal.yaml", "openldap.yaml", "sidecar.yaml"];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn the_sidecar_is_for_its_own_pod() {
+    let text = fs::read_to_string(deploy().join("examples/sidecar.yaml")).unwrap();
+    let config = furnished().load(&text).unwrap().config;
+    assert!(config.listeners.iter().all(|listener| listener.address.unwrap().ip().is_loopback()));
+    assert_eq!(config.admin.address.to_string(), "0.0.0.0:9390");
+    assert_eq!((config.cluster, config.cache.key_file, config.admin.token_file), (None, None, None));
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn a_ticket_of_an_old_configuration_is_not_resumed() {
 #[test]
 fn the_whole_contract_gives_all_material() {
     let folder = Folder::furnished();
-    let Loaded { config, material, hash: _, warnings: _ } = folder.load(FULL).unwrap();
+    let Loaded { config, material, hash: _, overrides: _, fingerprint: _, warnings: _ } = folder.load(FULL).unwrap();
     assert!(material.server_tls.is_some());
     assert_eq!(material.upstream_tls.keys().collect::<Vec<_>>(), ["dc1", "dc3"]);
     assert_eq!(material.hash_key.unwrap().expose(), b"0123456789abcdef0123456789ABCDEF");

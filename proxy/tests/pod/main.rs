@@ -4,5 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
 #![allow(clippy::disallowed_methods, reason = "limits are measured in real time, over real connections")]
 
+mod descriptors;
+mod drain;
+mod mounts;
+mod overrides;
 mod pod;
+mod probe;
 mod statusz;
+mod termination_log;

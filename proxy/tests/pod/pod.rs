@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,18 +53,24 @@ impl Authority {
 
     /// For `localhost` and 127.0.0.1.
     pub(crate) fn server(&self) -> Pair {
-        self.sign(CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap())
+        self.server_until(2099)
+    }
+
+    /// As [`Self::server`], valid until the first day of `year`.
+    pub(crate) fn server_until(&self, year: i32) -> Pair {
+        let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        self.sign(params, year)
     }
 
     /// For a member of the cluster `mail/corp`.
     pub(crate) fn member(&self) -> Pair {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::URI("bindproxy://mail/corp".try_into().unwrap())];
-        self.sign(params)
+        self.sign(params, 2099)
     }
 
-    fn sign(&self, mut params: CertificateParams) -> Pair {
-        params.not_after = rcgen::date_time_ymd(2099, 1, 1);
+    fn sign(&self, mut params: CertificateParams, year: i32) -> Pair {
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Pair { certificate: certificate.pem(), key: key.serialize_pem() }
@@ -93,6 +100,15 @@ impl Folder {
 pub(crate) fn start(path: &Path) -> Server {
     let loaded = config::load(path).unwrap_or_else(|problems| panic!("{problems}"));
     Server::start(&loaded, path, 1, None).unwrap()
+}
+
+/// The program, with none of the variables of whoever runs the tests.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bindproxy"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BINDPROXY_")) {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// The status code and the body that `path` of the admin address is answered with; `None` where nobody answers.

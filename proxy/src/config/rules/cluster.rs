@@ -47,11 +47,17 @@ fn names(cluster: &Cluster, report: &mut Report) {
             ),
         );
     }
-    if let Some(name) = &cluster.node_name
-        && (name.is_empty() || name.len() > LONGEST_NODE_NAME || name.chars().any(char::is_control))
-    {
+    if let Some(name) = &cluster.node_name {
+        node_name("cluster.nodeName", name, report);
+    }
+}
+
+/// Whether `name` can be a member's; says under `path` why not.
+pub(in crate::config) fn node_name(path: &str, name: &str, report: &mut Report) -> bool {
+    let sound = !name.is_empty() && name.len() <= LONGEST_NODE_NAME && !name.chars().any(char::is_control);
+    if !sound {
         report.problem(
-            "cluster.nodeName",
+            path,
             &[],
             format!("{} cannot be the name of a member", quoted(name)),
             format!(
@@ -59,6 +65,7 @@ fn names(cluster: &Cluster, report: &mut Report) {
             ),
         );
     }
+    sound
 }
 
 fn address(config: &Config, cluster: &Cluster, report: &mut Report) {
@@ -102,7 +109,7 @@ fn discovery(cluster: &Cluster, report: &mut Report) {
         ),
     }
     if let Some(dns) = dns {
-        dns_name(cluster, dns, report);
+        peers_dns("cluster.discovery.dns", dns, cluster.address.port(), report);
     }
     if let Some(srv) = srv {
         srv_name(srv, report);
@@ -112,9 +119,9 @@ fn discovery(cluster: &Cluster, report: &mut Report) {
     }
 }
 
-fn dns_name(cluster: &Cluster, dns: &str, report: &mut Report) {
-    let path = "cluster.discovery.dns";
-    match HostPort::parse(dns, Some(cluster.address.port())) {
+/// Whether members can be found by the addresses of `dns`, under `port` where it has none; says under `path` why not.
+pub(in crate::config) fn peers_dns(path: &str, dns: &str, port: u16, report: &mut Report) -> bool {
+    match HostPort::parse(dns, Some(port)) {
         Ok(peer) if peer.host.parse::<std::net::IpAddr>().is_ok() => {
             report.problem(
                 path,
@@ -123,7 +130,7 @@ fn dns_name(cluster: &Cluster, dns: &str, report: &mut Report) {
                 "list addresses in `static:`",
             );
         }
-        Ok(_) => {}
+        Ok(_) => return true,
         Err(HostPortError::PortZero | HostPortError::NoPort) => report.problem(
             path,
             &["cluster.address"],
@@ -137,6 +144,7 @@ fn dns_name(cluster: &Cluster, dns: &str, report: &mut Report) {
             "write a name as in `peers.example`, with a port behind it if that of cluster.address is not meant",
         ),
     }
+    false
 }
 
 /// `_SERVICE._PROTOCOL.NAME` (RFC 2782).

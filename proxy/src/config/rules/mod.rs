@@ -8,7 +8,7 @@ mod listeners;
 mod upstreams;
 mod verdicts;
 
-pub(super) use cluster::is_cluster_name;
+pub(super) use cluster::{is_cluster_name, node_name, peers_dns};
 pub(super) use upstreams::is_host;
 
 use super::problem::Report;
@@ -28,14 +28,6 @@ pub(crate) fn check(config: &Config, report: &mut Report) {
             &["cache.keyFile"],
             "there is no cache.keyFile that it could precede",
             "write the present key's file as cache.keyFile, or remove this field",
-        );
-    }
-    if !config.admin.address.ip().to_canonical().is_loopback() && config.admin.token_file.is_none() {
-        report.warning(
-            "admin.address",
-            &["admin.tokenFile"],
-            "without admin.tokenFile the JSON API answers only to loopback, though this address is reachable from elsewhere",
-            "write admin.tokenFile to use the API over the network; health and metrics need none",
         );
     }
 }

@@ -1,0 +1,3 @@
+module bindproxy.io/tests/pause
+
+go 1.26.0
