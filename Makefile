@@ -10,7 +10,7 @@ TIMED = .ci/timed target/ci/$@.phases
 # First in a recipe of several steps: the times are told at its end, also when a step fails.
 TELL_TIMES = trap '.ci/timed --report target/ci/$@.phases' EXIT; rm -f target/ci/$@.phases; mkdir -p target/ci
 
-.PHONY: help demo check test e2e cluster-up cluster-down images bench fuzz dist clean
+.PHONY: help demo check test generate e2e cluster-up cluster-down images bench fuzz dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,16 @@ test: ## every test that needs no cluster; installs the servers and clients that
 	$(TIMED) "Debian packages" .ci/packages tests/packages.txt; \
 	$(TIMED) "build programs and tests" cargo build --locked --workspace --all-targets; \
 	$(TIMED) "run tests" .ci/test $(ARGS)
+
+# By way of target/, so that a fault leaves the committed files as they are.
+generate: ## refreshes what is made of the BindProxy types: the CRD in both charts, and docs/reference.md
+	@.ci/need cargo cc
+	@cargo build --locked --package bindproxy-operator
+	@mkdir -p target/generate
+	@target/debug/bindproxy-operator crd > target/generate/bindproxies.yaml
+	@target/debug/bindproxy-operator crd --reference > target/generate/reference.md
+	@for chart in bindproxy-crds bindproxy-operator; do cp target/generate/bindproxies.yaml charts/$$chart/manifests/; done
+	@cp target/generate/reference.md docs/
 
 # Whoever has a cluster gives its KUBECONFIG and needs nothing of Kubernetes built but the command line tools.
 e2e: ## every test that needs a cluster: on that of KUBECONFIG, else on one that is started here (KEEP=1 leaves it up; ARGS)

@@ -11,7 +11,8 @@ fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let result = match command {
         Command::Run(arguments) => run_operator(*arguments),
-        Command::Crd => print_crd(),
+        Command::Crd { reference: false } => print_text(crd::crd_text()),
+        Command::Crd { reference: true } => print_text(crd::reference_text()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -30,7 +31,7 @@ fn run_operator(arguments: RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_crd() -> anyhow::Result<()> {
-    io::stdout().lock().write_all(crd::crd_text()?.as_bytes())?;
+fn print_text(text: anyhow::Result<String>) -> anyhow::Result<()> {
+    io::stdout().lock().write_all(text?.as_bytes())?;
     Ok(())
 }

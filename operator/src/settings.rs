@@ -24,7 +24,11 @@ pub enum Command {
     /// Run the controller until SIGTERM or SIGINT.
     Run(Box<RunArgs>),
     /// Print the resource definition as YAML.
-    Crd,
+    Crd {
+        /// Print the reference of its fields as Markdown instead.
+        #[arg(long, hide = true)]
+        reference: bool,
+    },
 }
 
 /// Arguments of `run`.

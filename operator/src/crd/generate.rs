@@ -6,17 +6,26 @@ use serde_json::{Map, Number, Value};
 
 use super::BindProxy;
 
-/// Fields whose types are Kubernetes' own. Their texts are two thirds of the definition and are one
-/// `kubectl explain` away, under the names that our own descriptions of these fields give.
-pub(super) const KUBERNETES_TYPES: [&str; 7] = [
-    "/spec/networkPolicy/ingressFrom",
-    "/spec/networkPolicy/metricsFrom",
-    "/spec/pod/affinity",
-    "/spec/pod/dnsConfig",
-    "/spec/pod/resources",
-    "/spec/pod/tolerations",
-    "/spec/pod/topologySpreadConstraints",
+/// Fields whose types are Kubernetes' own, and where these are explained. Their texts were half of the
+/// definition and are one `kubectl explain` away, under the names that our own descriptions of these fields give.
+const KUBERNETES_TYPES: [(&str, &str); 8] = [
+    ("spec.networkPolicy.ingressFrom", "https://kubernetes.io/docs/concepts/services-networking/network-policies/"),
+    ("spec.networkPolicy.metricsFrom", "https://kubernetes.io/docs/concepts/services-networking/network-policies/"),
+    ("spec.pod.affinity", "https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/"),
+    ("spec.pod.dnsConfig", "https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/"),
+    ("spec.pod.resources", "https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/"),
+    ("spec.pod.tolerations", "https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/"),
+    (
+        "spec.pod.topologySpreadConstraints",
+        "https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/",
+    ),
+    ("status.conditions", "https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.33/#condition-v1-meta"),
 ];
+
+/// Where a field is explained whose type is Kubernetes' own.
+pub(super) fn documentation(field: &str) -> Option<&'static str> {
+    KUBERNETES_TYPES.iter().find(|(name, _)| *name == field).map(|(_, link)| *link)
+}
 
 /// The resource definition.
 ///
@@ -25,8 +34,9 @@ pub(super) const KUBERNETES_TYPES: [&str; 7] = [
 pub fn crd() -> Result<CustomResourceDefinition, serde_json::Error> {
     let mut value = serde_json::to_value(BindProxy::crd())?;
     tidy(&mut value);
-    for field in KUBERNETES_TYPES {
-        let pointer = format!("/spec/versions/0/schema/openAPIV3Schema{}", field.replace('/', "/properties/"));
+    for (field, _) in KUBERNETES_TYPES {
+        let pointer =
+            format!("/spec/versions/0/schema/openAPIV3Schema/properties/{}", field.replace('.', "/properties/"));
         if let Some(Value::Object(schema)) = value.pointer_mut(&pointer) {
             schema.values_mut().for_each(silence);
         }

@@ -19,6 +19,7 @@ mod listener;
 mod monitoring;
 mod pod;
 mod reference;
+mod reference_page;
 mod service;
 mod status;
 mod upstream;
@@ -30,6 +31,7 @@ pub use listener::{CertManager, IssuerKind, IssuerRef, Listener, ProxyProtocol, 
 pub use monitoring::{LogFormat, Logging, Monitoring, PodMonitor, PrometheusRule, ServiceMonitor};
 pub use pod::{Image, Pod, PodDisruptionBudget, PullPolicy};
 pub use reference::{CaKind, CaRef, KeyRef, ObjectName};
+pub use reference_page::reference_text;
 pub use service::{NetworkPolicy, Service, ServiceType, TrafficPolicy};
 pub use status::{BindProxyStatus, PeerCount, UpstreamStatus};
 pub use upstream::{HealthCheck, Upstream, UpstreamPolicy, UpstreamTls};

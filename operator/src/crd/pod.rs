@@ -34,6 +34,7 @@ pub struct Image {
     pub digest: Option<String>,
     /// When the image is pulled: Always, IfNotPresent or Never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PullPolicy")]
     pub pull_policy: Option<PullPolicy>,
     /// Secrets with the credentials of the registry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

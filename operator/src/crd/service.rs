@@ -22,9 +22,11 @@ pub struct Service {
     pub service_type: ServiceType,
     /// Local keeps the client's address with NodePort and LoadBalancer; Cluster spreads over all nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TrafficPolicy")]
     pub external_traffic_policy: Option<TrafficPolicy>,
     /// Local keeps traffic on the client's node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TrafficPolicy")]
     pub internal_traffic_policy: Option<TrafficPolicy>,
     /// Which pods are preferred, as in PreferSameZone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,7 +36,7 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub load_balancer_class: Option<String>,
-    /// Networks that may use the load balancer.
+    /// Networks that may use the load balancer, as in 192.0.2.0/24.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 43)))]
     #[x_kube(
@@ -111,7 +113,7 @@ pub struct NetworkPolicy {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub ingress_from: Vec<NetworkPolicyPeer>,
-    /// Who may read metrics, beside the operator. Default: every pod of the cluster.
+    /// Who may read metrics, beside the operator, in the same form. Default: every pod of the cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]

@@ -50,7 +50,8 @@ pub struct BindProxyStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub upstreams: Vec<UpstreamStatus>,
-    /// Ready, Accepted, Available, Progressing, ConfigApplied, UpstreamsHealthy and PeersConnected.
+    /// What is so, why and since when: Ready, Accepted, Available, Progressing, ConfigApplied, UpstreamsHealthy and
+    /// PeersConnected, each with status, reason and message as in `kubectl explain deployment.status.conditions`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
