@@ -53,7 +53,8 @@ remove_outside_files() {
       "$cluster"/*) rm -f "$link" ;;
     esac
   done
-  if ! pgrep -x kubelet >/dev/null; then
+  # Another kubelet may use it; ours may still be there as a zombie.
+  if ! ps -C kubelet -o stat= | grep -qv '^Z'; then
     rm -f /var/lib/kubelet/device-plugins/kubelet.sock
     rmdir /var/lib/kubelet/device-plugins /var/lib/kubelet 2>/dev/null || true
   fi

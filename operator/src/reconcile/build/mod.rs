@@ -5,6 +5,7 @@
 
 mod certificate;
 mod client_service;
+pub mod cluster_secret;
 mod config_map;
 mod monitoring;
 mod network_policy;
@@ -26,6 +27,7 @@ use kube::core::{DynamicObject, ObjectMeta, TypeMeta};
 
 use super::validated::ValidatedBindProxy;
 
+pub use cluster_secret::{ClusterMaterial, cluster_secret};
 pub use monitoring::prometheus_rule;
 pub use objects::Objects;
 pub use pod_template::{CONTAINER, RESTART_HASH};
