@@ -32,11 +32,14 @@ pub type Stored = DeserializeGuard<BindProxy>;
 
 type Watch<K> = BoxStream<'static, Result<K, watcher::Error>>;
 
+/// Adds a watch to a controller.
+type Trigger = Box<dyn FnOnce(Controller<Stored>) -> Controller<Stored> + Send>;
+
 /// The watches of one namespace, or of all.
 pub struct Watches {
     bind_proxies: Watch<Stored>,
     reader: Store<Stored>,
-    owned: Vec<Box<dyn FnOnce(Controller<Stored>) -> Controller<Stored> + Send>>,
+    owned: Vec<Trigger>,
 }
 
 /// Prepares the watches of `namespaces`; of all when there is none. Nothing is asked before [`run`].
@@ -155,7 +158,7 @@ impl Place<'_> {
     }
 }
 
-fn triggering<K>(stream: Watch<K>) -> Box<dyn FnOnce(Controller<Stored>) -> Controller<Stored> + Send>
+fn triggering<K>(stream: Watch<K>) -> Trigger
 where
     K: Resource<DynamicType = ()> + Send + 'static,
 {
@@ -238,7 +241,7 @@ pub async fn run(watches: Vec<Watches>, concurrency: u16, context: Arc<Context>,
             .into_iter()
             .fold(controller, |controller, watch| watch(controller))
             .run(reconcile::reconcile, reconcile::on_error, Arc::clone(&context))
-            .for_each(|result| std::future::ready(told(result)))
+            .for_each(async |result| told(result))
     });
     join_all(controllers).await;
 }

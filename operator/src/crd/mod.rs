@@ -151,6 +151,14 @@ pub struct BindProxySpec {
     pub pod: Option<Pod>,
 }
 
+impl BindProxySpec {
+    /// Whether there is more than one pod to keep from being evicted together.
+    #[must_use]
+    pub fn wants_pod_disruption_budget(&self) -> bool {
+        self.replicas > 1 && self.pod_disruption_budget.as_ref().is_none_or(|budget| budget.enabled)
+    }
+}
+
 fn three() -> i32 {
     3
 }

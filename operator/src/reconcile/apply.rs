@@ -40,7 +40,7 @@ pub enum ApplyError {
         verb: &'static str,
         /// What the API server said.
         #[source]
-        source: kube::Error,
+        source: Box<kube::Error>,
     },
     /// An object of that name is somebody else's; it was left as it is.
     #[error("{kind} {name} belongs to somebody else")]
@@ -88,7 +88,7 @@ impl Applier<'_> {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
             Err(source) => {
-                Err(ApplyError::Write { kind: "Secret".to_owned(), name: secret.name_any(), verb: "created", source })
+                Err(write_error("Secret", &secret.name_any(), "created", source))
             }
         }
     }
@@ -244,7 +244,7 @@ impl Applier<'_> {
 }
 
 fn write_error(kind: &str, name: &str, verb: &'static str, source: kube::Error) -> ApplyError {
-    ApplyError::Write { kind: kind.to_owned(), name: name.to_owned(), verb, source }
+    ApplyError::Write { kind: kind.to_owned(), name: name.to_owned(), verb, source: Box::new(source) }
 }
 
 /// What should be there, as JSON with the hash of itself.

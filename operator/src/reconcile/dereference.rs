@@ -1,14 +1,16 @@
 //! What a spec refers to, fetched: the only step before `apply` that asks the API server.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::PartialObjectMeta;
 use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 
 use crate::crd::BindProxySpec;
 use crate::identity::Identity;
@@ -84,8 +86,12 @@ pub async fn dereference(
     look.at::<Service>("Service", &main, ours.client_service.is_some()).await?;
     look.at::<Service>("Service", &peers, ours.peers_service.is_some()).await?;
     look.at::<StatefulSet>("StatefulSet", &main, ours.stateful_set.is_some()).await?;
-    look.at::<PodDisruptionBudget>("PodDisruptionBudget", &main, ours.pod_disruption_budget.is_some()).await?;
-    look.at::<NetworkPolicy>("NetworkPolicy", &main, ours.network_policy.is_some()).await?;
+    if spec.wants_pod_disruption_budget() {
+        look.at::<PodDisruptionBudget>("PodDisruptionBudget", &main, ours.pod_disruption_budget.is_some()).await?;
+    }
+    if spec.network_policy.enabled {
+        look.at::<NetworkPolicy>("NetworkPolicy", &main, ours.network_policy.is_some()).await?;
+    }
     references.foreign = look.foreign;
     Ok(references)
 }
@@ -100,12 +106,12 @@ impl Look<'_> {
     /// Asks only for what is not known to be ours: in the long run, for nothing.
     async fn at<K>(&mut self, kind: &'static str, name: &str, known: bool) -> Result<(), DereferenceError>
     where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
         if known {
             return Ok(());
         }
-        let api: Api<PartialObjectMeta<K>> = Api::namespaced(self.client.clone(), &self.identity.namespace);
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.identity.namespace);
         let found = api.get_metadata_opt(name).await.map_err(|source| read(kind, name, source))?;
         if let Some(found) = found
             && !self.identity.owns(&found.metadata)

@@ -31,7 +31,7 @@ pub mod validated;
 
 use apply::{ApplyError, Applier};
 use build::BuildError;
-use build::cluster_secret::{ClusterMaterial, MaterialError, cluster_secret};
+use build::cluster_secret::{ClusterMaterial, ClusterMaterialError, cluster_secret};
 use dereference::DereferenceError;
 use observe::Observer;
 use outcome::{ErrorReason, Refusal};
@@ -81,7 +81,7 @@ pub enum ReconcileError {
     Build(#[from] BuildError),
     /// The certificate between pods could not be made.
     #[error(transparent)]
-    Material(#[from] MaterialError),
+    Material(#[from] ClusterMaterialError),
     /// The objects could not be written.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -199,8 +199,8 @@ async fn write(
     let applier = Applier { client: &context.client, identity, ours: &ours, kinds, metrics: &context.metrics };
     let written = async {
         if validated.makes_cluster_secret && may_lack_secret(&ours, validated.spec.replicas) {
-            let material = ClusterMaterial::generate(&identity.cluster_name(), context.clock.now())?;
-            applier.create_once(&cluster_secret(identity, &material)).await?;
+            let material = ClusterMaterial::generate(&identity.cluster_name(), context.clock.now().as_second())?;
+            applier.create_once(&cluster_secret(identity, material)).await?;
         }
         applier.apply(objects).await?;
         Ok::<(), ReconcileError>(())

@@ -22,17 +22,22 @@ pub fn of_apply(error: &ApplyError) -> Option<Refusal> {
             reason: RefusalReason::ConflictingOwner,
             message: format!("{kind} {name} belongs to somebody else; delete or rename it, or give this BindProxy another name"),
         }),
-        ApplyError::Write { kind, name, verb, source: kube::Error::Api(status) } if status.is_forbidden() => {
+        ApplyError::Write { kind, name, verb, source } => of_write(kind, name, verb, source),
+        ApplyError::Serialize(..) => None,
+    }
+}
+
+fn of_write(kind: &str, name: &str, verb: &str, source: &kube::Error) -> Option<Refusal> {
+    match source {
+        kube::Error::Api(status) if status.is_forbidden() => {
             Some(forbidden(&format!("let {kind} {name} be {verb}"), &status.message))
         }
         // The API server's own rules about a part that is passed on as it is: resources, affinity, service.
-        ApplyError::Write { kind, name, verb: _, source: kube::Error::Api(status) } if status.is_invalid() => {
-            Some(Refusal {
-                reason: RefusalReason::InvalidSpec,
-                message: format!("the API server refuses the {kind} {name} that the spec asks for: {}", status.message),
-            })
-        }
-        ApplyError::Write { .. } | ApplyError::Serialize(..) => None,
+        kube::Error::Api(status) if status.is_invalid() => Some(Refusal {
+            reason: RefusalReason::InvalidSpec,
+            message: format!("the API server refuses the {kind} {name} that the spec asks for: {}", status.message),
+        }),
+        _ => None,
     }
 }
 

@@ -65,17 +65,21 @@ impl Histogram {
         let total = |of: &dyn Fn(&Stripe) -> u64| self.stripes.iter().map(of).sum::<u64>();
         let mut sample = proto::Histogram::default();
         let mut cumulative = 0;
-        let mut buckets = Vec::with_capacity(self.bounds.len() + 1);
-        let upper_bounds = self.bounds.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
-        for (number, upper_bound) in upper_bounds.enumerate() {
+        let mut count_of = |number: usize| {
             cumulative += total(&|stripe| stripe.counts[number].load(Ordering::Relaxed));
+            cumulative
+        };
+        let mut buckets = Vec::with_capacity(self.bounds.len());
+        for (number, bound) in self.bounds.iter().enumerate() {
             let mut bucket = proto::Bucket::default();
-            bucket.set_upper_bound(upper_bound);
-            bucket.set_cumulative_count(cumulative);
+            bucket.set_upper_bound(seconds(*bound));
+            bucket.set_cumulative_count(count_of(number));
             buckets.push(bucket);
         }
+        // The encoder writes the last bucket by itself, as `+Inf`; given one, it would write `inf`.
+        let count = count_of(self.bounds.len());
         sample.set_bucket(buckets);
-        sample.set_sample_count(cumulative);
+        sample.set_sample_count(count);
         sample.set_sample_sum(seconds(total(&|stripe| stripe.nanoseconds.load(Ordering::Relaxed))));
         sample
     }
@@ -169,7 +173,7 @@ mod tests {
         }
         let sample = histogram.sample();
         let counts: Vec<u64> = sample.get_bucket().iter().map(proto::Bucket::cumulative_count).collect();
-        assert_eq!((counts[0], counts[1], counts[11], counts[12]), (2, 3, 3, 4));
+        assert_eq!((counts[0], counts[1], counts[11], counts.get(12)), (2, 3, 3, None));
         assert_eq!(sample.get_sample_count(), 4);
         assert!((sample.get_sample_sum() - 11.000_020_001).abs() < 1e-9);
     }

@@ -28,9 +28,11 @@ use kube::core::{DynamicObject, ObjectMeta, TypeMeta};
 use super::validated::ValidatedBindProxy;
 
 pub use cluster_secret::{ClusterMaterial, cluster_secret};
-pub use monitoring::prometheus_rule;
 pub use objects::Objects;
 pub use pod_template::{CONTAINER, RESTART_HASH};
+
+/// The alerts about proxies: one file for the chart, which is about all of them, and for this.
+const ALERTS: &str = include_str!("../../../../charts/bindproxy-operator/files/proxy-alerts.yaml");
 
 /// Why an object could not be built; nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +61,7 @@ pub fn build(proxy: &ValidatedBindProxy) -> Result<Objects, BuildError> {
         network_policy: network_policy::network_policy(proxy),
         pod_monitor: monitoring::pod_monitor(proxy),
         service_monitor: monitoring::service_monitor(proxy),
-        prometheus_rule: None,
+        prometheus_rule: monitoring::prometheus_rule(proxy, ALERTS)?,
     })
 }
 

@@ -53,7 +53,7 @@ pub(super) fn service_monitor(proxy: &ValidatedBindProxy) -> Option<DynamicObjec
 ///
 /// # Errors
 /// When `alerts` is no YAML.
-pub fn prometheus_rule(proxy: &ValidatedBindProxy, alerts: &str) -> Result<Option<DynamicObject>, BuildError> {
+pub(super) fn prometheus_rule(proxy: &ValidatedBindProxy, alerts: &str) -> Result<Option<DynamicObject>, BuildError> {
     let wanted = &proxy.spec.monitoring.prometheus_rule;
     if !wanted.enabled || !proxy.monitoring.prometheus_rule {
         return Ok(None);
