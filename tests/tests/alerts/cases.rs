@@ -82,7 +82,8 @@ fn annotations_use_only_labels_that_the_alert_has() {
             let text = text.as_str().expect("text");
             for used in text.split("$labels.").skip(1) {
                 let label: String = used.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-                let fired = expectations.iter().filter(|(alert, _)| *alert == rule.alert).flat_map(|(_, firing)| firing);
+                let fired =
+                    expectations.iter().filter(|(alert, _)| *alert == rule.alert).flat_map(|(_, firing)| firing);
                 for labels in fired {
                     assert!(!labels[&label].is_null(), "{} has no label {label}: {labels}", rule.alert);
                 }

@@ -87,10 +87,9 @@ fn every_query_asks_for_what_is_exported_and_follows_the_variables() {
                 continue;
             }
             for variable in ["namespace", "bindproxy"] {
-                let followed = selector
-                    .matchers
-                    .iter()
-                    .any(|matcher| matcher.label == variable && matcher.regex && matcher.value == format!("${variable}"));
+                let followed = selector.matchers.iter().any(|matcher| {
+                    matcher.label == variable && matcher.regex && matcher.value == format!("${variable}")
+                });
                 assert!(followed, "{title}: {} does not follow ${variable}", selector.metric);
             }
         }
@@ -106,7 +105,8 @@ fn variables_are_taken_from_metrics_that_exist() {
     assert_eq!(names, VARIABLES);
     for variable in &variables[1..] {
         let query = variable["query"]["query"].as_str().expect("a query");
-        let inside = query.strip_prefix("label_values(").and_then(|query| query.strip_suffix(')')).expect("label_values");
+        let inside =
+            query.strip_prefix("label_values(").and_then(|query| query.strip_suffix(')')).expect("label_values");
         let (selector, label) = inside.rsplit_once(", ").expect("a selector and a label");
         assert_eq!(variable["name"], label);
         let expression = Expression::parse(selector).unwrap_or_else(|error| panic!("{label}: {error}"));
@@ -142,7 +142,11 @@ fn rows_panels_units_and_places_are_in_order() {
         assert!(titles.insert((row.clone(), title.to_owned())), "{row}: two panels are called {title}");
         assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
         assert!(panel["description"].as_str().is_some_and(|text| text.len() > 20), "{title} has no description");
-        let unit = if panel["type"] == "heatmap" { &panel["options"]["yAxis"]["unit"] } else { &panel["fieldConfig"]["defaults"]["unit"] };
+        let unit = if panel["type"] == "heatmap" {
+            &panel["options"]["yAxis"]["unit"]
+        } else {
+            &panel["fieldConfig"]["defaults"]["unit"]
+        };
         assert!(unit.is_string(), "{title} has no unit");
     }
 }

@@ -29,9 +29,9 @@ impl Exported {
     pub(crate) fn by_everybody() -> Self {
         let mut all = Self::by_the_proxy();
         for (metric, labels) in operator_metrics::METRICS {
-            let labels = labels.iter().map(|(label, values)| {
-                ((*label).to_owned(), values.iter().map(|value| (*value).to_owned()).collect())
-            });
+            let labels = labels
+                .iter()
+                .map(|(label, values)| ((*label).to_owned(), values.iter().map(|value| (*value).to_owned()).collect()));
             all.0.insert((*metric).to_owned(), labels.collect());
         }
         for (metric, labels) in FOREIGN {
@@ -106,7 +106,13 @@ fn what_is_not_exported_is_found() {
     for right in [r#"sum by (pod, op) (a_total{op=~"bind|other",upstream="dc9",namespace="x"})"#, "filler_3{}"] {
         assert_eq!(check(right), Ok(()), "{right}");
     }
-    for wrong in ["b_total{}", r#"a_total{result="x"}"#, r#"a_total{op="bnd"}"#, r#"a_total{op!~"bind|x"}"#, "sum by (le) (a_total{})"] {
+    for wrong in [
+        "b_total{}",
+        r#"a_total{result="x"}"#,
+        r#"a_total{op="bnd"}"#,
+        r#"a_total{op!~"bind|x"}"#,
+        "sum by (le) (a_total{})",
+    ] {
         assert!(check(wrong).is_err(), "{wrong}");
     }
 }

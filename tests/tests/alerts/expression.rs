@@ -127,7 +127,9 @@ fn metrics_matchers_and_labels_are_found() {
 
 #[test]
 fn a_metric_without_braces_and_a_selector_in_the_middle_are_refused() {
-    for wrong in ["sum(up)", "up == 0", "rate(a[5m])", r#"a{$selector,b="c"}"#, "a{b}", r#"a{b="c}"#, "sum by pod (a{})"] {
+    for wrong in
+        ["sum(up)", "up == 0", "rate(a[5m])", r#"a{$selector,b="c"}"#, "a{b}", r#"a{b="c}"#, "sum by pod (a{})"]
+    {
         assert!(Expression::parse(wrong).is_err(), "{wrong}");
     }
 }
