@@ -12,7 +12,9 @@ use crate::settings::RunArgs;
 #[derive(Debug, thiserror::Error)]
 pub enum LeaderError {
     /// The lease cannot be used.
-    #[error("the lease {namespace}/{name} cannot be used; the operator needs get, create and patch on leases in its namespace")]
+    #[error(
+        "the lease {namespace}/{name} cannot be used; the operator needs get, create and patch on leases in its namespace"
+    )]
     Lease {
         /// Where it is.
         namespace: String,

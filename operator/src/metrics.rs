@@ -61,12 +61,8 @@ impl Metrics {
     /// Never: the names are distinct and valid, which a test shows.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let build_info = counted_gauge(
-            &registry,
-            "bindproxy_operator_build_info",
-            "1, with the release as a label.",
-            &["version"],
-        )?;
+        let build_info =
+            counted_gauge(&registry, "bindproxy_operator_build_info", "1, with the release as a label.", &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Self {
             reconciles: counter(
@@ -78,8 +74,11 @@ impl Metrics {
             duration: add(
                 &registry,
                 Histogram::with_opts(
-                    HistogramOpts::new("bindproxy_operator_reconcile_duration_seconds", "Time of a look at a BindProxy.")
-                        .buckets(BUCKETS.to_vec()),
+                    HistogramOpts::new(
+                        "bindproxy_operator_reconcile_duration_seconds",
+                        "Time of a look at a BindProxy.",
+                    )
+                    .buckets(BUCKETS.to_vec()),
                 )?,
             )?,
             errors: counter(

@@ -124,7 +124,12 @@ impl Owned {
         let Some(store) = self.pods.store(&identity.namespace) else { return Vec::new() };
         let of_set = |pod: &Pod| {
             pod.metadata.namespace.as_deref() == Some(identity.namespace.as_str())
-                && pod.metadata.owner_references.iter().flatten().any(|owner| Some(&owner.uid) == set.metadata.uid.as_ref())
+                && pod
+                    .metadata
+                    .owner_references
+                    .iter()
+                    .flatten()
+                    .any(|owner| Some(&owner.uid) == set.metadata.uid.as_ref())
         };
         let mut pods = store.state_filter(of_set);
         pods.sort_by_key(|pod| pod.name_any());

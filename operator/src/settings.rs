@@ -143,8 +143,13 @@ impl RunArgs {
     /// The namespaces that are watched; empty = all.
     #[must_use]
     pub fn namespaces(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.watch_namespaces.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let mut names: Vec<String> = self
+            .watch_namespaces
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
         names.sort();
         names.dedup();
         names

@@ -87,9 +87,7 @@ impl Applier<'_> {
         match api.create(&options, secret).await {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
-            Err(source) => {
-                Err(write_error("Secret", &secret.name_any(), "created", source))
-            }
+            Err(source) => Err(write_error("Secret", &secret.name_any(), "created", source)),
         }
     }
 
@@ -169,7 +167,9 @@ impl Applier<'_> {
     {
         match (wanted, now) {
             (Some(wanted), now) => self.ensure(wanted, now.as_deref()).await.map(|_| ()),
-            (None, Some(now)) => self.remove(&self.api::<K>(), &K::kind(&()), now.meta().uid.clone(), &now.name_any()).await,
+            (None, Some(now)) => {
+                self.remove(&self.api::<K>(), &K::kind(&()), now.meta().uid.clone(), &now.name_any()).await
+            }
             (None, None) => Ok(()),
         }
     }
@@ -203,9 +203,7 @@ impl Applier<'_> {
                 }
                 self.write(&api, &wanted).await.map(|_| ())
             }
-            (None, Some(now)) if !foreign => {
-                self.remove(&api, &kind.kind, now.metadata.uid.clone(), name).await
-            }
+            (None, Some(now)) if !foreign => self.remove(&api, &kind.kind, now.metadata.uid.clone(), name).await,
             (None, Some(_) | None) => Ok(()),
         }
     }

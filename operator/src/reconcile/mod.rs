@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::DeserializeGuard;
@@ -29,7 +28,7 @@ pub mod status;
 pub mod validate;
 pub mod validated;
 
-use apply::{ApplyError, Applier};
+use apply::{Applier, ApplyError};
 use build::BuildError;
 use build::cluster_secret::{ClusterMaterial, ClusterMaterialError, cluster_secret};
 use dereference::DereferenceError;
@@ -133,11 +132,7 @@ pub async fn reconcile(
 
 /// When an error is tried again; the controller adds no backoff of its own.
 #[must_use]
-pub fn on_error(
-    bind_proxy: Arc<DeserializeGuard<BindProxy>>,
-    error: &ReconcileError,
-    context: Arc<Context>,
-) -> Action {
+pub fn on_error(bind_proxy: Arc<DeserializeGuard<BindProxy>>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let DeserializeGuard(stored) = bind_proxy.as_ref();
     let name = stored.as_ref().ok().and_then(|bind_proxy| bind_proxy.metadata.name.as_deref());
     tracing::warn!(name, error = pace::chain(error), "a look at a BindProxy failed, it will be repeated");
@@ -159,12 +154,15 @@ async fn look(bind_proxy: &BindProxy, identity: &Identity, context: &Context) ->
     };
     let ours = context.owned.of(identity);
     let now = context.clock.now();
-    let observation = context.observer.observe(&context.client, identity, &ours, now).await;
+    let observation = context
+        .observer
+        .observe(&context.client, identity, ours.stateful_set.as_deref().cloned(), ours.pods.clone(), now)
+        .await;
     if let Ok(validated) = &verdict {
         nudge::nudge(&context.client, validated, &ours, &observation).await;
     }
     let previous = bind_proxy.status.clone().unwrap_or_default();
-    let next = status::status(&previous, identity, &bind_proxy.spec, verdict.as_ref(), &observation, Time(now));
+    let next = status::status(&previous, identity, &bind_proxy.spec, verdict.as_ref(), &observation, now);
     if next != previous {
         write_status(bind_proxy, identity, &next, context).await?;
         events::publish(&context.recorder, bind_proxy, &previous, &next).await;

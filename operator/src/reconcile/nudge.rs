@@ -26,7 +26,12 @@ pub async fn nudge(client: &Client, validated: &ValidatedBindProxy, ours: &Ours,
         }
         let told_before = ours.pods.iter().any(|known| {
             known.metadata.name.as_ref() == Some(&pod.name)
-                && known.metadata.annotations.as_ref().and_then(|all| all.get(WANTED_CONFIG)).is_some_and(|hash| hash == wanted)
+                && known
+                    .metadata
+                    .annotations
+                    .as_ref()
+                    .and_then(|all| all.get(WANTED_CONFIG))
+                    .is_some_and(|hash| hash == wanted)
         });
         if told_before {
             continue;

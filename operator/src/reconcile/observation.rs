@@ -1,7 +1,10 @@
 //! What was seen of the pods: the input of the status step, besides the spec.
 
+use std::fmt;
+
 use bindproxy::admin::PodStatus;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// What was seen after the objects were applied.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +22,8 @@ pub struct PodObservation {
     pub name: String,
     /// The revision of the StatefulSet that it is of (label `controller-revision-hash`).
     pub revision: Option<String>,
+    /// When it was made; a restart of its container does not change it.
+    pub created: Option<Time>,
     /// Whether it is ready.
     pub ready: bool,
     /// Whether it is being deleted.
@@ -58,4 +63,16 @@ pub enum PodTrouble {
     Unschedulable(String),
     /// Waiting for another reason, with the kubelet's words.
     Waiting(String),
+}
+
+impl fmt::Display for PodTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended { status, message } => write!(f, "the proxy ended with status {status}: {message}"),
+            Self::MountFailed(words) => write!(f, "a volume cannot be mounted: {words}"),
+            Self::Image(words) => write!(f, "the image cannot be had: {words}"),
+            Self::Unschedulable(words) => write!(f, "no node takes it: {words}"),
+            Self::Waiting(words) => write!(f, "it waits: {words}"),
+        }
+    }
 }

@@ -20,7 +20,9 @@ pub fn of_apply(error: &ApplyError) -> Option<Refusal> {
     match error {
         ApplyError::Foreign { kind, name } => Some(Refusal {
             reason: RefusalReason::ConflictingOwner,
-            message: format!("{kind} {name} belongs to somebody else; delete or rename it, or give this BindProxy another name"),
+            message: format!(
+                "{kind} {name} belongs to somebody else; delete or rename it, or give this BindProxy another name"
+            ),
         }),
         ApplyError::Write { kind, name, verb, source } => of_write(kind, name, verb, source),
         ApplyError::Serialize(..) => None,

@@ -24,8 +24,12 @@ pub use pod_status::PodStatus;
 
 use crate::clock::Clock;
 use crate::config::AdminToken;
+use crate::listener::dual_stack::tcp_socket;
 use crate::metrics::Metrics;
 use crate::status::Status;
+
+/// Connections that the kernel completes before they are accepted.
+const BACKLOG: i32 = 128;
 
 /// The bearer token that the API asks for, replaced by a reload. Without one the API answers only
 /// to loopback.
@@ -64,9 +68,15 @@ pub enum AdminError {
 /// # Errors
 /// When it cannot be listened on; nothing changed.
 pub fn listen(address: SocketAddr) -> Result<TcpListener, AdminError> {
-    TcpListener::bind(address)
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .map_err(|source| AdminError::Listen { address, source })
+    try_listen(address).map_err(|source| AdminError::Listen { address, source })
+}
+
+fn try_listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let (socket, address) = tcp_socket(address)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 fn remedy(fault: &std::io::Error) -> &'static str {

@@ -12,6 +12,7 @@ use crate::admin::cluster::ClusterReport;
 use crate::bind::Origin;
 use crate::config::{Cluster, Loaded, Peers};
 use crate::core::Shared;
+use crate::listener::dual_stack::tcp_socket;
 use crate::tls::PeerTls;
 
 use super::discovery::Place;
@@ -63,11 +64,7 @@ pub fn bind(loaded: &Loaded) -> Result<Option<Bound>, ClusterError> {
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<(std::net::TcpListener, SocketAddr)> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
+    let (socket, address) = tcp_socket(address)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

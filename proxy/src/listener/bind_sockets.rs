@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::dual_stack::tcp_socket;
 use crate::config::Listener;
 
 /// Connections that the kernel completes before they are accepted.
@@ -87,12 +88,7 @@ fn error(field: String, address: String, cause: io::Error) -> BindError {
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        // `[::]` means every address, as people expect it to.
-        socket.set_only_v6(false)?;
-    }
+    let (socket, address) = tcp_socket(address)?;
     prepare(&socket)?;
     socket.bind(&address.into())?;
     socket.set_nonblocking(true)?;

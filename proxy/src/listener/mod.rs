@@ -5,5 +5,6 @@ pub mod accept;
 pub mod admission;
 pub mod bind_sockets;
 pub mod context;
+pub mod dual_stack;
 pub mod handshake;
 pub mod proxy_protocol;

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use bindproxy_tests::scratch::Scratch;
@@ -102,20 +103,20 @@ fn check(folder: &str, wrong: impl Fn(Answer, Vec<String>) -> Option<String> + S
     let watch = Stopwatch::start();
     let files = cases(folder);
     let (queue, faults) = (Mutex::new(files.clone()), Mutex::new(Vec::new()));
-    let next = || queue.lock().unwrap().pop();
+    let next = || queue.lock().pop();
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(file) = next() {
                     let (answer, words) = apply(&file);
                     if let Some(fault) = wrong(answer, words) {
-                        faults.lock().unwrap().push(format!("{}: {fault}", file.display()));
+                        faults.lock().push(format!("{}: {fault}", file.display()));
                     }
                 }
             });
         }
     });
-    let faults = faults.into_inner().unwrap();
+    let faults = faults.into_inner();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     watch.report(&format!("{} BindProxies {folder}", files.len()));
 }

@@ -176,7 +176,7 @@ fn key() -> Result<Zeroizing<KeyPair>, rcgen::Error> {
 fn hash_key() -> Result<Zeroizing<String>, ClusterMaterialError> {
     let mut octets = Zeroizing::new([0_u8; 32]);
     SystemRandom::new().fill(&mut *octets).map_err(|_| ClusterMaterialError::Random)?;
-    Ok(Zeroizing::new(STANDARD.encode(*octets)))
+    Ok(Zeroizing::new(STANDARD.encode(octets.as_slice())))
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::fixture::{full, json_of, minimal};
+use super::monitoring::prometheus_rule;
 use super::{Objects, build};
 use crate::reconcile::validated::ValidatedBindProxy;
+
+const ALERT: &str = "groups: [{name: one, rules: [{alert: BindProxyDown, expr: 'up{$selector} == 0'}]}]";
 
 #[test]
 fn golden_minimal() {
@@ -38,7 +41,10 @@ fn check(name: &str, proxy: &ValidatedBindProxy) {
     let mut text = String::from(
         "# Generated; refresh it with `BINDPROXY_REFRESH=1 cargo test -p bindproxy-operator --lib golden`.\n",
     );
-    for object in documents(&build(proxy).unwrap()) {
+    let mut objects = build(proxy).unwrap();
+    // One rule for all of them, so that whoever changes an alert changes one file.
+    objects.prometheus_rule = prometheus_rule(proxy, ALERT).unwrap();
+    for object in documents(&objects) {
         text.push_str("---\n");
         text.push_str(&serde_saphyr::to_string(&object).unwrap());
     }

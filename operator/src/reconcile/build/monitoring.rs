@@ -13,7 +13,7 @@ use super::{BuildError, beneath, foreign, peers_service};
 use crate::reconcile::validated::ValidatedBindProxy;
 
 /// Where the runbooks are that alerts link to: the folder of the sources, as in the chart's default.
-pub(super) const RUNBOOKS: &str = "docs/runbooks";
+const RUNBOOKS: &str = "docs/runbooks";
 
 /// The API of the Prometheus operator.
 const API_VERSION: &str = "monitoring.coreos.com/v1";
@@ -95,13 +95,14 @@ fn substitute(value: &mut Value, replacements: &[(&str, &str)]) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::{RUNBOOKS, pod_monitor, prometheus_rule, service_monitor};
+    use crate::reconcile::build::ALERTS;
     use crate::reconcile::build::fixture::{from_yaml, full, json_of, minimal};
     use crate::reconcile::validated::MonitoringKinds;
 
-    const ALERTS: &str = r#"
+    const SHORT: &str = r#"
 groups:
 - name: bindproxy
   rules:
@@ -160,13 +161,13 @@ groups:
         for proxy in [unasked, without_kinds] {
             assert_eq!(pod_monitor(&proxy), None);
             assert_eq!(service_monitor(&proxy), None);
-            assert_eq!(prometheus_rule(&proxy, ALERTS).unwrap(), None);
+            assert_eq!(prometheus_rule(&proxy, SHORT).unwrap(), None);
         }
     }
 
     #[test]
     fn alerts_are_about_this_bindproxy_alone() {
-        let rule = json_of(&prometheus_rule(&full(), ALERTS).unwrap().unwrap());
+        let rule = json_of(&prometheus_rule(&full(), SHORT).unwrap().unwrap());
         assert_eq!(rule["kind"], "PrometheusRule");
         let rules = &rule["spec"]["groups"][0]["rules"];
         assert_eq!(rules[0]["expr"], r#"up{bindproxy!="",namespace="mail",bindproxy="corp"} == 0"#);
@@ -176,6 +177,24 @@ groups:
             rules[1]["expr"],
             r#"label_replace(bindproxy_draining{namespace="mail",bindproxy="corp"}, "a", "$1", "b", "(.+)")"#
         );
+    }
+
+    #[test]
+    fn nothing_of_the_projects_own_alerts_is_left_to_substitute() {
+        let rule = json_of(&prometheus_rule(&full(), ALERTS).unwrap().unwrap());
+        let rules: Vec<&Value> = rule["spec"]["groups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|group| group["rules"].as_array().unwrap())
+            .collect();
+        assert!(rules.len() > 10);
+        for rule in rules {
+            assert!(rule["expr"].as_str().unwrap().contains(r#"namespace="mail",bindproxy="corp""#), "{rule}");
+            assert!(rule["annotations"]["runbook_url"].as_str().unwrap().starts_with(RUNBOOKS), "{rule}");
+        }
+        let text = rule.to_string();
+        assert!(!text.contains("$selector") && !text.contains("$runbookBaseURL"));
     }
 
     #[test]

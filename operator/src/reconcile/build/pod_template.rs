@@ -82,7 +82,9 @@ fn pod_spec(proxy: &ValidatedBindProxy, pod: Pod) -> PodSpec {
         ),
         containers: vec![container(proxy, resources)],
         volumes: Some(volumes(proxy)),
-        topology_spread_constraints: Some(topology_spread_constraints.unwrap_or_else(|| spread(proxy))),
+        topology_spread_constraints: Some(
+            topology_spread_constraints.map_or_else(|| spread(proxy), |wanted| spread_as(wanted, proxy)),
+        ),
         node_selector: (!node_selector.is_empty()).then_some(node_selector),
         tolerations: some(tolerations),
         affinity,
@@ -263,10 +265,19 @@ fn spread(proxy: &ValidatedBindProxy) -> Vec<TopologySpreadConstraint> {
         max_skew: 1,
         topology_key: topology_key.to_owned(),
         when_unsatisfiable: "ScheduleAnyway".to_owned(),
-        label_selector: Some(LabelSelector { match_labels: Some(proxy.identity.selector()), match_expressions: None }),
         ..TopologySpreadConstraint::default()
     };
-    vec![over("kubernetes.io/hostname"), over("topology.kubernetes.io/zone")]
+    spread_as(vec![over("kubernetes.io/hostname"), over("topology.kubernetes.io/zone")], proxy)
+}
+
+/// As asked for; which pods are counted need not be said, and without it none would be.
+fn spread_as(wanted: Vec<TopologySpreadConstraint>, proxy: &ValidatedBindProxy) -> Vec<TopologySpreadConstraint> {
+    let own = || LabelSelector { match_labels: Some(proxy.identity.selector()), match_expressions: None };
+    let complete = |constraint: TopologySpreadConstraint| TopologySpreadConstraint {
+        label_selector: Some(constraint.label_selector.unwrap_or_else(own)),
+        ..constraint
+    };
+    wanted.into_iter().map(complete).collect()
 }
 
 /// An empty list is left away, so that it is nobody's.
@@ -407,6 +418,8 @@ mod tests {
         assert_eq!(spec["tolerations"][0]["key"], "dedicated");
         assert_eq!(spec["topologySpreadConstraints"][0]["topologyKey"], "example.net/rack");
         assert_eq!(spec["topologySpreadConstraints"].as_array().unwrap().len(), 1);
+        let counted = &spec["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"];
+        assert_eq!(counted["app.kubernetes.io/instance"], "corp", "a constraint without a selector counts no pod");
         assert_eq!(spec["priorityClassName"], "login");
         assert_eq!(spec["runtimeClassName"], "gvisor");
         assert_eq!(spec["hostUsers"], json!(false));

@@ -90,7 +90,8 @@ fn configuration(
             // Each pod gives its own name by its environment, so that all of them have one file and one hash.
             node_name: None,
             discovery: config::Discovery {
-                dns: Some(format!("{}.{}.svc.{cluster_domain}", identity.peers(), identity.namespace)),
+                // The final dot spares the questions for every domain of the pod's search list.
+                dns: Some(format!("{}.{}.svc.{cluster_domain}.", identity.peers(), identity.namespace)),
                 ..config::Discovery::default()
             },
             certificate_file: files.cluster_certificate,

@@ -6,10 +6,10 @@
 mod configuration;
 mod conflicts;
 mod image;
-pub(crate) mod mounts;
+mod mounts;
 mod ports;
 
-pub(crate) use mounts::config_maps;
+pub use mounts::config_maps;
 
 use crate::crd::BindProxy;
 use crate::identity::Identity;

@@ -139,7 +139,7 @@ fn authorities(volume: &str, folder: &str, ca: &CaRef) -> Mount {
 
 /// The ConfigMaps that a spec names, with the field that names each and the key in it. Secrets are the
 /// kubelet's to read: what is wrong with them shows when it mounts them.
-pub(crate) fn config_maps(spec: &BindProxySpec) -> Vec<(String, &CaRef)> {
+pub fn config_maps(spec: &BindProxySpec) -> Vec<(String, &CaRef)> {
     let upstreams = spec
         .upstreams
         .iter()
