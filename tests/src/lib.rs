@@ -17,6 +17,8 @@ pub mod certificates;
 pub mod conversation;
 pub mod counter;
 pub mod directory_server_389;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod lab;
 pub mod ldap;
 pub mod packages;

@@ -25,6 +25,7 @@ pub const ADMIN_PASSWORD: &str = "admin-password";
 /// Wrong binds that lock an account.
 pub const MAX_FAILURES: usize = 3;
 
+const CONFIGURATION: &str = "slapd.conf";
 const PROGRAMS: [&str; 2] = ["/usr/sbin/slapd", "/usr/sbin/slapadd"];
 
 /// What differs between the instances that suites need.
@@ -42,6 +43,8 @@ pub struct Settings {
     pub provides_sync: bool,
     /// Listens on all addresses, for clients in other network namespaces.
     pub listens_everywhere: bool,
+    /// Further names and addresses in the server's certificate, besides `localhost` and 127.0.0.1.
+    pub names: Vec<String>,
 }
 
 /// A running slapd.
@@ -51,6 +54,7 @@ pub struct Slapd {
     scratch: Scratch,
     address: SocketAddr,
     secure_address: SocketAddr,
+    everywhere: bool,
     authority: Authority,
 }
 
@@ -71,30 +75,28 @@ impl Slapd {
         let watch = Stopwatch::start();
         let scratch = Scratch::new("slapd");
         let authority = Authority::new(&scratch.join("tls"));
-        let _identity = authority.server("server", &[]);
+        let names: Vec<&str> = settings.names.iter().map(String::as_str).collect();
+        let _identity = authority.server("server", &names);
         std::fs::create_dir(scratch.join("db")).expect("make the database's directory");
-        let configuration = scratch.write("slapd.conf", configuration(scratch.path(), settings));
+        let configuration = scratch.write(CONFIGURATION, configuration(scratch.path(), settings));
         let seed = scratch.write("seed.ldif", format!("{SEED}\n{}", settings.entries));
         process::run(Command::new("/usr/sbin/slapadd").args(["-q", "-f"]).arg(&configuration).arg("-l").arg(seed));
 
         let (address, secure_address) = (ports::free_address(), ports::free_address());
-        let plain =
-            if settings.listens_everywhere { SocketAddr::from(([0, 0, 0, 0], address.port())) } else { address };
-        let unix = Endpoint::unix(&scratch.join("ldapi")).url();
-        let mut process = Process::start(
-            "slapd",
-            Command::new("/usr/sbin/slapd")
-                .arg("-f")
-                .arg(&configuration)
-                .arg("-h")
-                .arg(format!("ldap://{plain} ldaps://{secure_address} {unix}"))
-                .args(["-d", "256"]),
-            &scratch.join("log"),
-        );
-        let endpoint = Endpoint::tcp(address);
-        process.wait_until("accepting connections", Duration::from_secs(30), || endpoint.try_connect().is_ok());
+        let everywhere = settings.listens_everywhere;
+        let process = launch(&scratch, address, secure_address, everywhere);
         watch.report("slapd started");
-        Some(Self { process, scratch, address, secure_address, authority })
+        Some(Self { process, scratch, address, secure_address, everywhere, authority })
+    }
+
+    /// Ends it at once: connecting is refused from then on.
+    pub fn stop(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again after [`Slapd::stop`], on the same ports, with what it knew; its log goes on.
+    pub fn start_again(&mut self) {
+        self.process = launch(&self.scratch, self.address, self.secure_address, self.everywhere);
     }
 
     /// Clear text over TCP (StartTLS is offered).
@@ -220,6 +222,25 @@ impl Slapd {
     pub fn log(&self) -> String {
         self.process.log()
     }
+}
+
+fn launch(scratch: &Scratch, address: SocketAddr, secure_address: SocketAddr, everywhere: bool) -> Process {
+    let [plain, secure] = [address, secure_address]
+        .map(|address| if everywhere { SocketAddr::from(([0, 0, 0, 0], address.port())) } else { address });
+    let unix = Endpoint::unix(&scratch.join("ldapi")).url();
+    let mut process = Process::start(
+        "slapd",
+        Command::new("/usr/sbin/slapd")
+            .arg("-f")
+            .arg(scratch.join(CONFIGURATION))
+            .arg("-h")
+            .arg(format!("ldap://{plain} ldaps://{secure} {unix}"))
+            .args(["-d", "256"]),
+        &scratch.join("log"),
+    );
+    let endpoint = Endpoint::tcp(address);
+    process.wait_until("accepting connections", Duration::from_secs(30), || endpoint.try_connect().is_ok());
+    process
 }
 
 fn configuration(directory: &Path, settings: &Settings) -> String {

@@ -1,6 +1,10 @@
-//! What needs an API server or a whole cluster, that of `KUBECONFIG`.
+//! What needs an API server or a whole cluster, that of `KUBECONFIG`. README.md says how a test is written.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking with a message")]
 
 mod crd_rules;
-mod kubectl;
+mod namespace;
+mod password_fixed;
+mod quick_start;
+mod scale;
+mod storm;

@@ -1,0 +1,95 @@
+//! Cuts and losses between pods, and names that the cluster's DNS knows. Only on a cluster that was started on this
+//! machine. Clients on this machine still reach every pod.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use parking_lot::Mutex;
+
+use crate::process;
+
+use super::cluster::{cluster, repository};
+use super::pods::Pod;
+
+/// All cuts of a test. Dropping it heals every cut on the cluster, so that only a test which is alone makes cuts.
+#[must_use]
+#[derive(Debug, Default)]
+pub struct Cuts(());
+
+impl Cuts {
+    /// No cut yet.
+    pub fn none() -> Self {
+        Self(())
+    }
+
+    /// Drops every packet between two pods, both ways.
+    pub fn cut(&self, one: &Pod, other: &Pod) {
+        self.lose(one, other, 100);
+    }
+
+    /// Drops this share of the packets between two pods, both ways.
+    pub fn lose(&self, one: &Pod, other: &Pod, percent: u32) {
+        let addresses = [one, other].map(|pod| pod.address(0).ip().to_string());
+        process::run(script().args(addresses).arg(percent.to_string()));
+    }
+
+    /// Cuts every pod of `left` from every pod of `right`.
+    pub fn partition(&self, left: &[&Pod], right: &[&Pod]) {
+        for one in left {
+            for other in right {
+                self.cut(one, other);
+            }
+        }
+    }
+
+    /// Ends all cuts.
+    pub fn heal(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Cuts {
+    fn drop(&mut self) {
+        process::run(script().arg("--heal"));
+    }
+}
+
+fn script() -> Command {
+    Command::new(repository().join("tests/cluster/cut.sh"))
+}
+
+/// A name that pods can resolve; gone (`NXDOMAIN`) when this is dropped. A pod's lookup sees a change after at most 6 s.
+#[must_use]
+#[derive(Debug)]
+pub struct Name {
+    line: String,
+}
+
+/// The file is rewritten as a whole.
+static HOSTS: Mutex<()> = Mutex::new(());
+
+impl Name {
+    /// Makes `name` known.
+    pub fn known(name: &str, address: IpAddr) -> Self {
+        let line = format!("{address} {name}");
+        rewrite(|lines| lines.push(line.clone()));
+        Self { line }
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        rewrite(|lines| lines.retain(|line| *line != self.line));
+    }
+}
+
+fn rewrite(change: impl FnOnce(&mut Vec<String>)) {
+    let file: PathBuf = cluster().own().expect("a cluster of ours: ask Cluster::own_or_skip first").join("hosts");
+    let _one_at_a_time = HOSTS.lock();
+    let mut lines: Vec<String> = fs::read_to_string(&file).unwrap_or_default().lines().map(str::to_owned).collect();
+    change(&mut lines);
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+}
