@@ -145,7 +145,15 @@ struct Look {
     next: Duration,
 }
 
+/// How long the watches may take to tell what there is, after a start. Where one is forbidden it never does; the
+/// look then asks for each object, and says what it may not.
+const WATCHES_TELL_WITHIN: Duration = Duration::from_secs(10);
+
 async fn look(bind_proxy: &BindProxy, identity: &Identity, context: &Context) -> Result<Look, ReconcileError> {
+    // Before that, all pods would be taken for gone and the status would say so.
+    if tokio::time::timeout(WATCHES_TELL_WITHIN, context.owned.wait_until_ready()).await.is_err() {
+        tracing::warn!(name = identity.name, "not every watch has told what there is; going on without");
+    }
     let kinds = context.kinds.get(&context.client).await.map_err(ReconcileError::Discover)?;
     let verdict = judge(bind_proxy, identity, &kinds, context).await?;
     let mut stateful_set = None;
