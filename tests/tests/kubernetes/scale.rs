@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use serde_json::Value;
 
 use bindproxy_tests::kubernetes::clients::LDAP_PORT;
 use bindproxy_tests::kubernetes::{Clients, Upstream, figures, with_namespace};
@@ -77,7 +76,7 @@ fn agreed(proxies: &bindproxy_tests::kubernetes::Proxies<'_>, count: usize) {
         let whole = pods.iter().all(|pod| {
             let status = pod.statusz();
             let members = status["cluster"]["members"].as_array().cloned().unwrap_or_default();
-            let with = |state: &str| members.iter().filter(|member| member["state"] == Value::from(state)).count();
+            let with = |state: &str| members.iter().filter(|member| member["state"] == state).count();
             with("alive") == count && with("suspect") == 0
         });
         (pods.len() == count && whole).then_some(())
