@@ -9,6 +9,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
 use kube::runtime::events::{Event, EventType, Recorder};
@@ -208,25 +209,31 @@ impl BindProxies {
         Self { stores: watches.iter().map(|watches| watches.reader.clone()).collect() }
     }
 
-    /// How many are ready, how many are not, and how many cannot be read.
+    /// How many are ready, are not, are not because somebody wants that, and cannot be read.
     #[must_use]
-    pub fn count(&self) -> (usize, usize, usize) {
-        let (mut ready, mut not_ready, mut rejected) = (0, 0, 0);
+    pub fn count(&self) -> (usize, usize, usize, usize) {
+        let (mut ready, mut not_ready, mut stopped, mut rejected) = (0, 0, 0, 0);
         for stored in self.stores.iter().flat_map(Store::state) {
             let DeserializeGuard(stored) = stored.as_ref();
             match stored {
-                Ok(bind_proxy) if is_ready(bind_proxy) => ready += 1,
-                Ok(_) => not_ready += 1,
+                Ok(bind_proxy) => match ready_condition(bind_proxy) {
+                    Some(condition) if condition.status == "True" => ready += 1,
+                    Some(condition) if STOPPED.contains(&condition.reason.as_str()) => stopped += 1,
+                    _ => not_ready += 1,
+                },
                 Err(_) => rejected += 1,
             }
         }
-        (ready, not_ready, rejected)
+        (ready, not_ready, stopped, rejected)
     }
 }
 
-fn is_ready(bind_proxy: &BindProxy) -> bool {
+/// Reasons of the condition Ready that somebody asked for: no alert should follow.
+const STOPPED: [&str; 2] = ["ScaledToZero", "Paused"];
+
+fn ready_condition(bind_proxy: &BindProxy) -> Option<&Condition> {
     let mut conditions = bind_proxy.status.iter().flat_map(|status| &status.conditions);
-    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    conditions.find(|condition| condition.type_ == "Ready")
 }
 
 /// Looks at BindProxies until `stop` says true, and until every look that had begun is over.

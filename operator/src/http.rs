@@ -56,7 +56,7 @@ pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>, bind_proxies: Bin
 }
 
 async fn text(State(Shared { metrics, bind_proxies }): State<Shared>) -> impl IntoResponse {
-    let (ready, not_ready, rejected) = bind_proxies.count();
-    metrics.set_resources(ready, not_ready, rejected);
+    let (ready, not_ready, stopped, rejected) = bind_proxies.count();
+    metrics.set_resources(ready, not_ready, stopped, rejected);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.text())
 }

@@ -57,7 +57,8 @@ async fn kind(client: &Client, group: &str, version: &str, kind: &str) -> Result
     match pinned_kind(client, &GroupVersionKind::gvk(group, version, kind)).await {
         Ok((resource, _)) => Ok(Some(resource)),
         Err(kube::Error::Discovery(_)) => Ok(None),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        // The API server has no such group; it says so in plain text, which has a code and no reason.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
         Err(error) => Err(error),
     }
 }

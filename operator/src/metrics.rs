@@ -108,7 +108,7 @@ impl Metrics {
             resources: counted_gauge(
                 &registry,
                 "bindproxy_operator_resources",
-                "BindProxies, by their condition Ready.",
+                "BindProxies, by their condition Ready; stopped: not ready because they are paused or scaled to 0.",
                 &["ready"],
             )?,
             rejected: gauge(
@@ -137,7 +137,7 @@ impl Metrics {
         for kind in WATCHED_KINDS {
             metrics.watch_restarts.with_label_values(&[kind]);
         }
-        for ready in ["true", "false"] {
+        for ready in ["true", "false", "stopped"] {
             metrics.resources.with_label_values(&[ready]);
         }
         Ok(metrics)
@@ -179,11 +179,12 @@ impl Metrics {
         self.watch_restarts.with_label_values(&[kind]).inc();
     }
 
-    /// How many BindProxies there are: ready, not ready, and such as cannot be read.
-    pub fn set_resources(&self, ready: usize, not_ready: usize, rejected: usize) {
+    /// How many BindProxies there are: ready, not ready, not ready on purpose, and such as cannot be read.
+    pub fn set_resources(&self, ready: usize, not_ready: usize, stopped: usize, rejected: usize) {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.resources.with_label_values(&["true"]).set(count(ready));
         self.resources.with_label_values(&["false"]).set(count(not_ready));
+        self.resources.with_label_values(&["stopped"]).set(count(stopped));
         self.rejected.set(count(rejected));
     }
 

@@ -17,6 +17,12 @@ pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
 }
 
+/// As [`get`], for servers that would send a long body in chunks, which HTTP/1.0 does not know.
+#[must_use]
+pub fn get_whole(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    exchange(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+}
+
 /// Status and body of `GET path` with a bearer token; `None` when nobody answers.
 #[must_use]
 pub fn get_as(address: SocketAddr, token: &str, path: &str) -> Option<(u16, String)> {

@@ -293,7 +293,6 @@ impl Wanted {
 fn holds(there: &Value, wanted: &Value) -> bool {
     match (there, wanted) {
         (Value::Object(there), Value::Object(wanted)) => wanted.iter().all(|(key, value)| {
-            // The API server drops empty maps and lists.
             there.get(key).map_or_else(|| is_empty(value), |there| holds(there, value))
         }),
         (Value::Array(there), Value::Array(wanted)) => {
@@ -303,12 +302,15 @@ fn holds(there: &Value, wanted: &Value) -> bool {
     }
 }
 
+/// Whether the API server writes nothing at all for such a value (Go's `omitempty`).
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
     }
 }
 
@@ -325,7 +327,8 @@ mod tests {
             (json!({"a": 1}), true),
             (json!({"a": 2}), false),
             (json!({"b": 1}), false),
-            (json!({"b": {}}), true),
+            (json!({"b": {}, "c": false, "d": 0, "e": ""}), true),
+            (json!({"b": true}), false),
             (json!({"list": [{"name": "x"}]}), true),
             (json!({"list": [{"name": "y"}]}), false),
             (json!({"list": []}), false),

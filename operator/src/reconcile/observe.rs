@@ -48,7 +48,7 @@ impl Observer {
         Self { port: u16::try_from(ADMIN_PORT).unwrap_or_default() }
     }
 
-    /// Looks at those of `pods` that belong to `stateful_set` and asks each that runs. It takes a few seconds at most for
+    /// Looks at those of `pods` that belong to `stateful_set` and asks each that runs. It takes ten seconds at most for
     /// 15 pods, silent ones included.
     pub async fn observe(
         &self,

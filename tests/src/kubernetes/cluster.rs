@@ -1,5 +1,6 @@
 //! The cluster: how to reach it, which images its pods run, and the operator, which is installed once for all tests.
 
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -38,20 +39,37 @@ static COMPANY: RwLock<()> = RwLock::new(());
 
 /// While it is held, nobody takes the operator, the API server, a node or the network away.
 #[must_use]
-pub struct Shared(#[expect(dead_code, reason = "held")] RwLockReadGuard<'static, ()>);
+pub struct Shared(#[expect(dead_code, reason = "held")] (RwLockReadGuard<'static, ()>, File));
 
 /// While it is held, no other test is running.
 #[must_use]
-pub struct Alone(#[expect(dead_code, reason = "held")] RwLockWriteGuard<'static, ()>);
+pub struct Alone(#[expect(dead_code, reason = "held")] (RwLockWriteGuard<'static, ()>, File));
 
 /// Waits until nobody is [`alone`]. One thread may hold it several times.
 pub fn shared() -> Shared {
-    Shared(COMPANY.read_recursive())
+    let here = COMPANY.read_recursive();
+    let everywhere = company();
+    everywhere.lock_shared().expect("a lock on a file of our own");
+    Shared((here, everywhere))
 }
 
 /// Waits until nobody else is there.
 pub fn alone() -> Alone {
-    Alone(COMPANY.write())
+    let here = COMPANY.write();
+    let everywhere = company();
+    everywhere.lock().expect("a lock on a file of our own");
+    Alone((here, everywhere))
+}
+
+/// The same among processes: somebody at a desk may run two of these suites against one cluster.
+fn company() -> File {
+    let path = std::env::temp_dir().join("bindproxy-e2e-company");
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// A cluster that answers, with the operator in it.

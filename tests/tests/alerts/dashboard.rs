@@ -20,11 +20,10 @@ const ROWS: [&str; 8] = [
     "Operator",
 ];
 const VARIABLES: [&str; 4] = ["datasource", "namespace", "bindproxy", "pod"];
-/// What Grafana puts in for its own variables; longer names first.
-const FILLED: [(&str, &str); 4] =
-    [("$__rate_interval", "5m"), ("$__range", "1d"), ("$__interval", "1m"), ("${__range_s}", "86400")];
+/// What Grafana puts in for its own variables.
+const FILLED: [(&str, &str); 1] = [("$__rate_interval", "5m")];
 
-fn dashboard() -> Value {
+pub(crate) fn read() -> Value {
     let text = std::fs::read_to_string(rules::folder().join("dashboard.json")).expect("the dashboard");
     serde_json::from_str(&text).expect("the dashboard is JSON")
 }
@@ -45,7 +44,7 @@ fn panels(dashboard: &Value) -> Vec<(String, Value)> {
 }
 
 /// Title of the panel and query, with Grafana's own variables filled in.
-fn queries(dashboard: &Value) -> Vec<(String, String)> {
+pub(crate) fn queries(dashboard: &Value) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (row, panel) in panels(dashboard) {
         for target in panel["targets"].as_array().expect("targets") {
@@ -65,7 +64,7 @@ fn every_query_is_valid() {
     if !promtool::installed() {
         return;
     }
-    let rules: Vec<Value> = queries(&dashboard())
+    let rules: Vec<Value> = queries(&read())
         .into_iter()
         .enumerate()
         .map(|(index, (title, query))| json!({"record": format!("query:{index}"), "expr": query, "labels": {"panel": title}}))
@@ -79,7 +78,7 @@ fn every_query_is_valid() {
 #[test]
 fn every_query_asks_for_what_is_exported_and_follows_the_variables() {
     let exported = Exported::by_everybody();
-    for (title, query) in queries(&dashboard()) {
+    for (title, query) in queries(&read()) {
         let expression = Expression::parse(&query).unwrap_or_else(|error| panic!("{title}: {error}\n{query}"));
         exported.check(&expression).unwrap_or_else(|error| panic!("{title}: {error}\n{query}"));
         for selector in &expression.selectors {
@@ -98,7 +97,7 @@ fn every_query_asks_for_what_is_exported_and_follows_the_variables() {
 
 #[test]
 fn variables_are_taken_from_metrics_that_exist() {
-    let dashboard = dashboard();
+    let dashboard = read();
     let exported = Exported::by_everybody();
     let variables = dashboard["templating"]["list"].as_array().expect("variables");
     let names: Vec<&str> = variables.iter().filter_map(|variable| variable["name"].as_str()).collect();
@@ -116,7 +115,7 @@ fn variables_are_taken_from_metrics_that_exist() {
 
 #[test]
 fn rows_panels_units_and_places_are_in_order() {
-    let dashboard = dashboard();
+    let dashboard = read();
     let all = dashboard["panels"].as_array().expect("panels");
     let rows: Vec<&Value> = all.iter().filter(|panel| panel["type"] == "row").map(|row| &row["title"]).collect();
     assert_eq!(rows, ROWS);

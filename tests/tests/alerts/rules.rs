@@ -74,10 +74,15 @@ pub(crate) fn write_bare(scratch: &Scratch) {
     }
 }
 
-/// Writes both files as the chart does for all BindProxies.
+/// Both files as the chart (no selector: all BindProxies) or the operator (one) fill them in.
+pub(crate) fn filled(selector: &str) -> [String; 2] {
+    FILES.map(|file| text(file).replace("$selector", selector).replace("$runbookBaseURL", BASE))
+}
+
+/// Writes them so.
 pub(crate) fn write_filled(scratch: &Scratch, selector: &str) {
-    for file in FILES {
-        scratch.write(file, text(file).replace("$selector", selector).replace("$runbookBaseURL", BASE));
+    for (file, text) in FILES.into_iter().zip(filled(selector)) {
+        scratch.write(file, text);
     }
 }
 

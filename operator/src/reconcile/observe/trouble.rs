@@ -104,3 +104,6 @@ fn scheduled(pod: &Pod) -> Option<Timestamp> {
     let since = scheduled.and_then(|condition| condition.last_transition_time.as_ref()).or(status.start_time.as_ref());
     since.map(|time| time.0)
 }
+
+#[cfg(test)]
+mod tests;

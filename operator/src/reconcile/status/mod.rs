@@ -8,6 +8,7 @@ pub mod accepted;
 pub mod available;
 pub mod config_applied;
 mod judgement;
+mod next_look;
 pub mod peers_connected;
 pub mod progressing;
 pub mod ready;
@@ -23,6 +24,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 pub use self::judgement::{Judgement, Truth};
+pub use self::next_look::next_look;
 pub use self::situation::Situation;
 use super::observation::Observation;
 use super::outcome::{ConditionType, Refusal};
@@ -46,7 +48,7 @@ pub fn status(
     observation: &Observation,
     now: Timestamp,
 ) -> BindProxyStatus {
-    let situation = Situation { previous, spec, verdict, observation, now };
+    let situation = Situation { previous, generation: identity.generation, spec, verdict, observation, now };
 
     let accepted = accepted::judge(verdict);
     let available = available::judge(&situation);

@@ -79,7 +79,7 @@ fn view<'a>(pod: &'a PodObservation, status: &'a PodStatus, ready: &BTreeSet<&'a
 
 fn with_views(situation: &Situation<'_>, ready: &BTreeSet<&str>, views: &[View<'_>]) -> Judgement<Reason> {
     let wanted = situation.applied_replicas();
-    if wanted == 1 && ready.len() == 1 {
+    if wanted <= 1 && ready.len() == 1 {
         return Judgement::holds(Reason::SinglePod, "there is one pod, which has no peers");
     }
     let apart: Vec<&View<'_>> = views.iter().filter(|view| !view.missing.is_empty()).collect();

@@ -119,7 +119,13 @@ fn last_progress(situation: &Situation<'_>) -> Option<Timestamp> {
     let newest = newest.map(|created| created.0).max();
     let began = match situation.before(ConditionType::Progressing) {
         Some(before) if before.status == Truth::True.as_str() => Some(before.last_transition_time.0),
-        Some(before) if before.reason == Reason::Stalled.as_str() && !situation.is_unseen() => None,
+        // Another spec is another try; without one only a new pod is.
+        Some(before)
+            if before.reason == Reason::Stalled.as_str()
+                && before.observed_generation == Some(situation.generation) =>
+        {
+            None
+        }
         Some(_) | None => Some(situation.now),
     };
     began.max(newest)

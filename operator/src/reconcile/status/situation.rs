@@ -19,6 +19,8 @@ const QUOTATION: usize = 1000;
 pub struct Situation<'a> {
     /// What was told last time.
     pub previous: &'a BindProxyStatus,
+    /// The generation of the spec.
+    pub generation: i64,
     /// What is asked for.
     pub spec: &'a BindProxySpec,
     /// Whether that is usable.

@@ -33,6 +33,8 @@ pub enum Reason {
     ConnectTimeout,
     /// TLS did not come about: most often the certificate was not signed by `tls.ca`, or carries another name.
     TLSVerifyFailed,
+    /// No pod has a configuration yet in which the directory server is that the message names.
+    NotAsked,
     /// No pod runs that could be asked.
     NoPods,
     /// Pods run, but none answered the operator; `status.upstreams` is what they said last.
@@ -51,6 +53,7 @@ impl Reason {
             Self::ConnectFailed => "ConnectFailed",
             Self::ConnectTimeout => "ConnectTimeout",
             Self::TLSVerifyFailed => "TLSVerifyFailed",
+            Self::NotAsked => "NotAsked",
             Self::NoPods => "NoPods",
             Self::NotAnswered => "NotAnswered",
         }
@@ -71,13 +74,23 @@ pub fn judge(situation: &Situation<'_>, entries: &[UpstreamStatus]) -> Judgement
     let failing: Vec<&UpstreamStatus> =
         entries.iter().filter(|entry| entry.reason != UpstreamReason::Healthy).collect();
     let Some(first) = failing.first() else {
-        return Judgement::holds(Reason::Healthy, "the pods reach every directory server");
+        return match unknown_to_pods(situation, entries) {
+            None => Judgement::holds(Reason::Healthy, "the pods reach every directory server"),
+            Some(name) => Judgement::unknown(Reason::NotAsked, format!("no pod knows of {name} yet")),
+        };
     };
     let is_shared = failing.iter().all(|entry| entry.reason == first.reason);
     let all_down = failing.len() == entries.len() && failing.iter().all(|entry| entry.healthy_pods == 0);
     let extent = if all_down { Reason::AllDown } else { Reason::Degraded };
     let reason = if is_shared { of_cause(first.reason).unwrap_or(extent) } else { extent };
     Judgement::fails(reason, message(situation, entries, &failing, reason))
+}
+
+/// A directory server of the spec that no pod tells of, although it should.
+fn unknown_to_pods<'a>(situation: &Situation<'a>, entries: &[UpstreamStatus]) -> Option<&'a str> {
+    let asked = situation.spec.upstreams.iter().map(|upstream| upstream.name.as_str());
+    let mut missing = asked.filter(|name| entries.iter().all(|entry| entry.name != *name));
+    missing.next().filter(|_| !situation.is_left_alone())
 }
 
 /// The reason that a cause is by itself.

@@ -59,6 +59,14 @@ fn what_is_not_applied_leaves_what_runs() {
 fn a_directory_server_that_is_no_longer_in_the_spec_is_told_of_only_while_the_spec_is_not_applied() {
     let renamed = Case::settled().with(|case| case.spec.upstreams[1].name = "dc3".into());
     assert_eq!(renamed.status().upstream_summary.as_deref(), Some("1/1"));
+    check("the new name is not known yet", &renamed, "UpstreamsHealthy=Unknown/NotAsked");
+    check(
+        "one that fails is",
+        &renamed.clone().with_pod(0, |pod| {
+            says(pod, |says| says.upstreams[0] = down("dc1", UpstreamReason::DNSFailed, "no address"));
+        }),
+        "UpstreamsHealthy=False/DNSFailed",
+    );
     let refused = renamed.refused(RefusalReason::InvalidSpec).status();
     let names: Vec<&str> = refused.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
     assert_eq!(names, ["dc1", "dc2"]);

@@ -2,12 +2,16 @@
 
 mod conditions;
 mod fields;
+mod looks;
 mod no_churn;
 mod over_time;
+
+use std::sync::LazyLock;
 
 use bindproxy::admin::PodStatus;
 use bindproxy::admin::cluster::MemberState;
 use bindproxy::admin::pod_status::{PodCertificate, PodCluster, PodMember, UpstreamHealth, UpstreamReason};
+use bindproxy::config::ConfigHash;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -159,10 +163,16 @@ fn validated(spec: &BindProxySpec, remarks: &[String]) -> ValidatedBindProxy {
     }
 }
 
-fn hash(spec: &BindProxySpec) -> bindproxy::config::ConfigHash {
-    let ttl = spec.cache.ttl_seconds;
+fn hash(spec: &BindProxySpec) -> ConfigHash {
+    static HASHES: LazyLock<[(i32, ConfigHash); 2]> = LazyLock::new(|| [900, 1000].map(|ttl| (ttl, hash_with(ttl))));
+    let (_, hash) = HASHES.iter().find(|(ttl, _)| *ttl == spec.cache.ttl_seconds).unwrap();
+    hash.clone()
+}
+
+fn hash_with(ttl: i32) -> ConfigHash {
     let text = format!(
-        "{{listeners: [{{name: ldap, address: '127.0.0.1:3389'}}], upstreams: [{{name: dc1, host: dc1.example}}], cache: {{ttlSeconds: {ttl}}}}}"
+        "{{listeners: [{{name: ldap, address: '127.0.0.1:3389'}}], \
+         upstreams: [{{name: dc1, host: 127.0.0.1, tls: {{mode: Disabled}}}}], cache: {{ttlSeconds: {ttl}}}}}"
     );
     bindproxy::config::load_text(&text, std::path::Path::new("/")).unwrap().hash
 }

@@ -106,13 +106,15 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
     #[test]
-    fn nothing_is_written_while_nothing_happens(looks in prop::collection::vec(case(), 1..4), later in 1..100_000_i64) {
+    fn nothing_is_written_while_nothing_happens(looks in prop::collection::vec(case(), 1..4), later in 10_000..100_000_i64) {
         let mut previous = BindProxyStatus::default();
+        let mut seconds = 0;
         for look in looks {
-            let look = Case { previous, ..look };
+            seconds += look.seconds;
+            let look = Case { previous, seconds, ..look };
             let first = look.status();
             for condition in &first.conditions {
                 prop_assert!(!condition.reason.is_empty() && !condition.message.is_empty() && condition.message.len() <= 32_768);
@@ -133,10 +135,7 @@ proptest! {
                 };
                 prop_assert_eq!(others(second), others(&first));
             }
-            let unseen = look.seen.stateful_set.as_ref().is_some_and(|set| set.metadata.generation > Some(2));
-            if !unseen {
-                prop_assert_eq!(&stalled.clone().after(later).status(), second);
-            }
+            prop_assert_eq!(&stalled.clone().after(later).status(), second);
             previous = first;
         }
     }
