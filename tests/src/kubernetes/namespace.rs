@@ -1,5 +1,6 @@
 //! A namespace for one test: its own, at the Pod Security level *restricted*, gone when the test has passed.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
@@ -44,14 +45,22 @@ fn run(cluster: &'static Cluster, test: &str, body: impl FnOnce(&Namespace)) {
         Ok(()) => namespace.delete(),
         Err(panic) => {
             println!("{}", diagnosis::of(&namespace.name));
+            // Again, because the report above has moved it out of sight.
+            println!("=== {test} failed: {}", message(panic.as_ref()));
             resume_unwind(panic);
         }
     }
 }
 
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
+}
+
 /// A namespace, and the objects in it.
 pub struct Namespace {
     cluster: &'static Cluster,
+    test: String,
     name: String,
 }
 
@@ -70,7 +79,12 @@ impl Namespace {
         let answer = kubectl_with_input(&["create", "-f", "-"], &manifest.to_string());
         assert!(answer.done, "namespace {name}: {}", answer.errors);
         println!("namespace {name}");
-        Self { cluster, name }
+        Self { cluster, test: test.to_owned(), name }
+    }
+
+    /// The test that it is for.
+    pub fn test(&self) -> &str {
+        &self.test
     }
 
     /// Its name.

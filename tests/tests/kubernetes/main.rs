@@ -5,6 +5,7 @@
 mod crd_rules;
 mod namespace;
 mod password_fixed;
+mod promise;
 mod quick_start;
 mod scale;
 mod storm;
