@@ -173,6 +173,25 @@ impl Cluster {
         format!("{}/{name}:{}", image_registry(), image_tag())
     }
 
+    /// Gives the image of the proxy another tag on every node of a cluster of ours: the same program under a name of its
+    /// own, so that a template with it is another one.
+    pub fn tag_proxy_image(&self, tag: &str) {
+        let own = self.own().expect("a cluster of ours: ask Cluster::own_or_skip first");
+        let renamed = format!("{}/bindproxy:{tag}", image_registry());
+        for entry in std::fs::read_dir(own).expect("read the folder of the cluster") {
+            let socket = entry.expect("an entry of it").path().join("containerd.sock");
+            if socket.exists() {
+                process::run(
+                    Command::new("ctr")
+                        .arg("--address")
+                        .arg(socket)
+                        .args(["--namespace", "k8s.io", "images", "tag", "--force"])
+                        .args([&Self::image("bindproxy"), &renamed]),
+                );
+            }
+        }
+    }
+
     /// Installs the operator, or changes the installation to these arguments (`--set operator.replicas=2`) and the
     /// defaults of this suite; waits until it is ready. Whoever changes it is [`alone`] and changes it back.
     pub fn install(&self, arguments: &[&str]) {

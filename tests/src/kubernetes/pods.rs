@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
@@ -17,6 +18,7 @@ use crate::{process, scrape, wait};
 
 use super::clients::LDAP_PORT;
 use super::cluster::{ADMIN_PORT, cluster};
+use super::kubectl::kubectl;
 
 /// A pod as it was when it was asked for.
 #[derive(Clone)]
@@ -117,6 +119,16 @@ impl Pod {
     pub fn log(&self) -> String {
         let parameters = LogParams { container: Some("bindproxy".to_owned()), ..LogParams::default() };
         cluster().ask(self.api().logs(&self.name(), &parameters)).unwrap_or_else(|error| panic!("{self}: {error}"))
+    }
+
+    /// Follows that log until the container ends, from now on; what was logged comes when the thread is joined. It is how
+    /// the last words of a pod are heard, whose log goes with it.
+    pub fn follow_log(&self) -> JoinHandle<String> {
+        let (namespace, name) = (self.namespace.clone(), self.name());
+        std::thread::spawn(move || {
+            let answer = kubectl(&["logs", "--follow", "--container", "bindproxy", "--namespace", &namespace, &name]);
+            answer.output + &answer.errors
+        })
     }
 
     /// Deletes it as `kubectl delete pod` does; does not wait.
