@@ -1,6 +1,7 @@
 //! The cluster: how to reach it, which images its pods run, and the operator, which is installed once for all tests.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -63,7 +64,11 @@ pub fn alone() -> Alone {
 
 /// The same among processes: somebody at a desk may run two of these suites against one cluster.
 fn company() -> File {
-    let path = std::env::temp_dir().join("bindproxy-e2e-company");
+    lock_file("bindproxy-e2e-company")
+}
+
+fn lock_file(name: &str) -> File {
+    let path = std::env::temp_dir().join(name);
     File::options()
         .create(true)
         .truncate(false)
@@ -80,11 +85,14 @@ pub struct Cluster {
     address: OnceLock<Ipv4Addr>,
 }
 
-/// The cluster of this run. The first call checks it and installs the operator; it panics with what is missing.
+/// The cluster of this run. The first call checks it and installs the operator; it panics with what is missing. Whoever
+/// is [`alone`] has called it before, as `alone_with_namespace` does.
 pub fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
         let cluster = Cluster::connect();
+        // Nobody who is alone finds the installation changed back under him.
+        let _company = shared();
         let watch = Stopwatch::start();
         cluster.install(&[]);
         watch.report("operator installed");
@@ -186,27 +194,25 @@ impl Cluster {
         let chart = repository().join("charts/bindproxy-operator");
         let mut all: Vec<String> = ["upgrade", "--install", RELEASE].iter().map(|&word| word.to_owned()).collect();
         all.push(chart.display().to_string());
-        for word in ["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s", "--take-ownership"] {
-            all.push(word.to_owned());
-        }
-        for (name, value) in [
-            ("image.repository", format!("{}/bindproxy-operator", image_registry())),
-            ("image.tag", image_tag()),
-            ("proxyImage.repository", format!("{}/bindproxy", image_registry())),
-            ("proxyImage.tag", image_tag()),
-            ("operator.resyncSeconds", RESYNC_SECONDS.to_string()),
-            // Another build under the same name is no reason for new pods.
-            ("podAnnotations.image", image_identity()),
+        all.extend(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s"].map(str::to_owned));
+        // The suite of the API server, or a person, may have made the definition before.
+        all.extend(["--take-ownership", "--force-conflicts"].map(str::to_owned));
+        for value in [
+            format!("image.repository={}/bindproxy-operator", image_registry()),
+            format!("image.tag={}", image_tag()),
+            format!("proxyImage.repository={}/bindproxy", image_registry()),
+            format!("proxyImage.tag={}", image_tag()),
+            // Another build under the same name is a reason for new pods.
+            format!("podAnnotations.image={}", self.image_identity()),
         ] {
-            all.push("--set-string".to_owned());
-            if name == "operator.resyncSeconds" {
-                all.pop();
-                all.push("--set".to_owned());
-            }
-            all.push(format!("{name}={value}"));
+            all.extend(["--set-string".to_owned(), value]);
         }
+        all.extend(["--set".to_owned(), format!("operator.resyncSeconds={RESYNC_SECONDS}")]);
         all.extend(arguments.iter().map(|&word| word.to_owned()));
         let words: Vec<&str> = all.iter().map(String::as_str).collect();
+        // Helm refuses a second one at a time.
+        let one_at_a_time = lock_file("bindproxy-e2e-install");
+        one_at_a_time.lock().expect("a lock on a file of our own");
         let (done, output) = self.helm(&words);
         assert!(done, "helm does not install the operator:\n{output}\n{}", super::diagnosis::of_the_operator());
     }
@@ -217,6 +223,15 @@ impl Cluster {
         let other = OtherInstallation(self);
         self.install(arguments);
         other
+    }
+
+    /// Tells one build of the operator from another under the same name, where its archive is at hand.
+    fn image_identity(&self) -> String {
+        let folder = self.own.clone().unwrap_or_else(|| repository().join("target")).join("images");
+        let Ok(octets) = std::fs::read(folder.join("bindproxy-operator.tar")) else { return "unknown".to_owned() };
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&octets);
+        format!("h{:016x}", hasher.finish())
     }
 
     /// Runs Helm; whether it exited with 0, and what it said.
@@ -322,18 +337,4 @@ fn image_registry() -> String {
 
 fn image_tag() -> String {
     std::env::var("IMAGE_TAG").unwrap_or_else(|_| "dev".to_owned())
-}
-
-/// Tells one build of the operator from another under the same name, where its archive is at hand.
-fn image_identity() -> String {
-    let archive = repository().join("target/images/bindproxy-operator.tar");
-    std::fs::read(archive).map_or_else(
-        |_| "unknown".to_owned(),
-        |octets| {
-            use std::hash::{DefaultHasher, Hasher as _};
-            let mut hasher = DefaultHasher::new();
-            hasher.write(&octets);
-            format!("h{:016x}", hasher.finish())
-        },
-    )
 }

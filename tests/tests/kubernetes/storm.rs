@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bindproxy_tests::kubernetes::{Clients, Upstream, figures, with_namespace};
+use bindproxy_tests::kubernetes::{Clients, Upstream, alone_with_namespace, figures};
 
 /// The bound for an answer from the cache, as the client sees it.
 const CACHED: Duration = Duration::from_millis(5);
@@ -11,7 +11,8 @@ const CACHED: Duration = Duration::from_millis(5);
 /// there is no window in which two pods ask.
 #[test]
 fn a_stale_password_at_three_pods_counts_once() {
-    with_namespace("storm", |namespace| {
+    // Alone, because it measures.
+    alone_with_namespace("storm", |namespace| {
         let directory = Upstream::shared();
         let proxies = namespace.bind_proxy("corp", &format!("replicas: 3\nupstreams: [{}]", directory.clear("dc1")));
         proxies.ready();
