@@ -101,6 +101,16 @@ pub fn cluster() -> &'static Cluster {
     })
 }
 
+/// An installation of the operator that one test needs otherwise.
+#[must_use]
+pub struct OtherInstallation(&'static Cluster);
+
+impl Drop for OtherInstallation {
+    fn drop(&mut self) {
+        self.0.install(&[]);
+    }
+}
+
 impl Cluster {
     fn connect() -> Self {
         let kubeconfig = kubeconfig().unwrap_or_else(|| {
@@ -144,6 +154,11 @@ impl Cluster {
             println!("{test} is left out: it takes parts of the cluster away, and this one is not ours");
         }
         self.own.as_deref()
+    }
+
+    /// How often a kubelet looks after its pods' files: as tests/cluster/kubelet.yaml has it, else the default.
+    pub fn kubelet_sync(&self) -> Duration {
+        Duration::from_secs(if self.own.is_some() { 10 } else { 60 })
     }
 
     /// The folder of a cluster that was started on this machine.
@@ -219,6 +234,14 @@ impl Cluster {
         one_at_a_time.lock().expect("a lock on a file of our own");
         let (done, output) = self.helm(&words);
         assert!(done, "helm does not install the operator:\n{output}\n{}", super::diagnosis::of_the_operator());
+    }
+
+    /// As [`Cluster::install`], until what it returns is dropped: then the installation is what every other test expects,
+    /// also after a test that failed.
+    pub fn install_for_now(&'static self, arguments: &[&str]) -> OtherInstallation {
+        let other = OtherInstallation(self);
+        self.install(arguments);
+        other
     }
 
     /// Tells one build of the operator from another under the same name, where its archive is at hand.

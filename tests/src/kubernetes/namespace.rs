@@ -2,7 +2,9 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -10,6 +12,7 @@ use kube::Resource;
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 
+use crate::certificates::Identity;
 use crate::wait;
 
 use super::bind_proxy::Proxies;
@@ -158,13 +161,27 @@ impl Namespace {
         );
     }
 
+    /// A Secret of type `kubernetes.io/tls`, made or replaced.
+    pub fn tls_secret(&self, name: &str, identity: &Identity) {
+        let read = |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let data = json!({"tls.crt": read(&identity.certificate_file), "tls.key": read(&identity.key_file)});
+        let manifest = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name},
+            "type": "kubernetes.io/tls",
+            "stringData": data,
+        });
+        self.apply(&manifest.to_string());
+    }
+
     /// Applies a BindProxy with this `spec`, as YAML; does not wait for it.
     pub fn bind_proxy(&self, name: &str, spec: &str) -> Proxies<'_> {
         let indented: String = spec.lines().map(|line| format!("  {line}\n")).collect();
         self.apply(&format!(
             "apiVersion: bindproxy.io/v1alpha1\nkind: BindProxy\nmetadata:\n  name: {name}\nspec:\n{indented}"
         ));
-        Proxies::new(self, name)
+        Proxies::of(self, name)
     }
 
     /// Polls until `condition` yields a value; panics after `limit`, naming `what` was waited for.
@@ -179,7 +196,8 @@ impl Namespace {
         })
     }
 
-    fn delete(&self) {
+    /// Deletes it; does not wait.
+    pub fn delete(&self) {
         let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.cluster.client());
         let deleted = self.cluster.ask(namespaces.delete(&self.name, &DeleteParams::background()));
         deleted.unwrap_or_else(|error| panic!("delete namespace {}: {error}", self.name));

@@ -3,17 +3,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking with a message")]
 
 mod all_upstreams_down;
+mod bad_configuration;
 mod bad_image;
 mod crd_rules;
+mod deletion;
+mod examples;
+mod foreign_owner;
 mod graceful_delete;
+mod hot_reload;
 mod killed_mid_bind;
+mod manual_changes;
 mod namespace;
+mod no_churn;
 mod one_upstream_down;
 mod password_fixed;
 mod promise;
 mod proxy_protocol;
 mod quick_start;
 mod rolling_update;
+mod rotation;
 mod scale;
 mod scale_to_zero;
 mod storm;
+mod undecodable;
+mod watch_namespaces;
