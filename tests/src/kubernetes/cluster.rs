@@ -174,31 +174,42 @@ impl Cluster {
         for word in ["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s", "--take-ownership"] {
             all.push(word.to_owned());
         }
-        for (name, value) in [
-            ("image.repository", format!("{}/bindproxy-operator", image_registry())),
-            ("image.tag", image_tag()),
-            ("proxyImage.repository", format!("{}/bindproxy", image_registry())),
-            ("proxyImage.tag", image_tag()),
-            ("operator.resyncSeconds", RESYNC_SECONDS.to_string()),
-            // Another build under the same name is no reason for new pods.
-            ("podAnnotations.image", image_identity()),
-        ] {
-            all.push("--set-string".to_owned());
-            if name == "operator.resyncSeconds" {
-                all.pop();
-                all.push("--set".to_owned());
-            }
-            all.push(format!("{name}={value}"));
-        }
+        all.extend(Self::values());
         all.extend(arguments.iter().map(|&word| word.to_owned()));
         let words: Vec<&str> = all.iter().map(String::as_str).collect();
         let (done, output) = self.helm(&words);
         assert!(done, "helm does not install the operator:\n{output}\n{}", super::diagnosis::of_the_operator());
     }
 
+    /// The values of this suite, as arguments for Helm.
+    pub fn values() -> Vec<String> {
+        let texts = [
+            ("image.repository", format!("{}/bindproxy-operator", image_registry())),
+            ("image.tag", image_tag()),
+            ("proxyImage.repository", format!("{}/bindproxy", image_registry())),
+            ("proxyImage.tag", image_tag()),
+            // Another build under the same name is no reason for new pods.
+            ("podAnnotations.image", image_identity()),
+        ];
+        let mut arguments = vec!["--set".to_owned(), format!("operator.resyncSeconds={RESYNC_SECONDS}")];
+        for (name, value) in texts {
+            arguments.extend(["--set-string".to_owned(), format!("{name}={value}")]);
+        }
+        arguments
+    }
+
     /// Runs Helm; whether it exited with 0, and what it said.
     pub fn helm(&self, arguments: &[&str]) -> (bool, String) {
-        let mut command = Command::new(program("HELM", "helm"));
+        Self::helm_of(program("HELM", "helm"), arguments)
+    }
+
+    /// As [`Cluster::helm`], with Helm 3.
+    pub fn helm3(&self, arguments: &[&str]) -> (bool, String) {
+        Self::helm_of(program("HELM3", "helm3"), arguments)
+    }
+
+    fn helm_of(program: PathBuf, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(program);
         if let Some(kubeconfig) = kubeconfig() {
             command.env("KUBECONFIG", kubeconfig);
         }

@@ -150,6 +150,11 @@ impl Namespace {
         self.apply(&format!(
             "apiVersion: bindproxy.io/v1alpha1\nkind: BindProxy\nmetadata:\n  name: {name}\nspec:\n{indented}"
         ));
+        self.proxies(name)
+    }
+
+    /// A BindProxy that somebody else applies, such as Helm.
+    pub fn proxies(&self, name: &str) -> Proxies<'_> {
         Proxies::new(self, name)
     }
 
