@@ -213,6 +213,7 @@ impl Cluster {
         let chart = repository().join("charts/bindproxy-operator");
         let mut all: Vec<String> = ["upgrade", "--install", RELEASE].iter().map(|&word| word.to_owned()).collect();
         all.push(chart.display().to_string());
+<<<<<<< HEAD
         all.extend(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s"].map(str::to_owned));
         // The suite of the API server, or a person, may have made the definition before.
         all.extend(["--take-ownership", "--force-conflicts"].map(str::to_owned));
@@ -227,6 +228,12 @@ impl Cluster {
             all.extend(["--set-string".to_owned(), value]);
         }
         all.extend(["--set".to_owned(), format!("operator.resyncSeconds={RESYNC_SECONDS}")]);
+=======
+        for word in ["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s", "--take-ownership"] {
+            all.push(word.to_owned());
+        }
+        all.extend(Self::values());
+>>>>>>> wt/s4
         all.extend(arguments.iter().map(|&word| word.to_owned()));
         let words: Vec<&str> = all.iter().map(String::as_str).collect();
         // Helm refuses a second one at a time.
@@ -236,6 +243,7 @@ impl Cluster {
         assert!(done, "helm does not install the operator:\n{output}\n{}", super::diagnosis::of_the_operator());
     }
 
+<<<<<<< HEAD
     /// As [`Cluster::install`], until what it returns is dropped: then the installation is what every other test expects,
     /// also after a test that failed.
     pub fn install_for_now(&'static self, arguments: &[&str]) -> OtherInstallation {
@@ -251,11 +259,37 @@ impl Cluster {
         let mut hasher = DefaultHasher::new();
         hasher.write(&octets);
         format!("h{:016x}", hasher.finish())
+=======
+    /// The values of this suite, as arguments for Helm.
+    pub fn values() -> Vec<String> {
+        let texts = [
+            ("image.repository", format!("{}/bindproxy-operator", image_registry())),
+            ("image.tag", image_tag()),
+            ("proxyImage.repository", format!("{}/bindproxy", image_registry())),
+            ("proxyImage.tag", image_tag()),
+            // Another build under the same name is no reason for new pods.
+            ("podAnnotations.image", image_identity()),
+        ];
+        let mut arguments = vec!["--set".to_owned(), format!("operator.resyncSeconds={RESYNC_SECONDS}")];
+        for (name, value) in texts {
+            arguments.extend(["--set-string".to_owned(), format!("{name}={value}")]);
+        }
+        arguments
+>>>>>>> wt/s4
     }
 
     /// Runs Helm; whether it exited with 0, and what it said.
     pub fn helm(&self, arguments: &[&str]) -> (bool, String) {
-        let mut command = Command::new(program("HELM", "helm"));
+        Self::helm_of(program("HELM", "helm"), arguments)
+    }
+
+    /// As [`Cluster::helm`], with Helm 3.
+    pub fn helm3(&self, arguments: &[&str]) -> (bool, String) {
+        Self::helm_of(program("HELM3", "helm3"), arguments)
+    }
+
+    fn helm_of(program: PathBuf, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(program);
         if let Some(kubeconfig) = kubeconfig() {
             command.env("KUBECONFIG", kubeconfig);
         }
