@@ -213,27 +213,10 @@ impl Cluster {
         let chart = repository().join("charts/bindproxy-operator");
         let mut all: Vec<String> = ["upgrade", "--install", RELEASE].iter().map(|&word| word.to_owned()).collect();
         all.push(chart.display().to_string());
-<<<<<<< HEAD
         all.extend(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s"].map(str::to_owned));
         // The suite of the API server, or a person, may have made the definition before.
         all.extend(["--take-ownership", "--force-conflicts"].map(str::to_owned));
-        for value in [
-            format!("image.repository={}/bindproxy-operator", image_registry()),
-            format!("image.tag={}", image_tag()),
-            format!("proxyImage.repository={}/bindproxy", image_registry()),
-            format!("proxyImage.tag={}", image_tag()),
-            // Another build under the same name is a reason for new pods.
-            format!("podAnnotations.image={}", self.image_identity()),
-        ] {
-            all.extend(["--set-string".to_owned(), value]);
-        }
-        all.extend(["--set".to_owned(), format!("operator.resyncSeconds={RESYNC_SECONDS}")]);
-=======
-        for word in ["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s", "--take-ownership"] {
-            all.push(word.to_owned());
-        }
-        all.extend(Self::values());
->>>>>>> wt/s4
+        all.extend(self.values());
         all.extend(arguments.iter().map(|&word| word.to_owned()));
         let words: Vec<&str> = all.iter().map(String::as_str).collect();
         // Helm refuses a second one at a time.
@@ -243,7 +226,6 @@ impl Cluster {
         assert!(done, "helm does not install the operator:\n{output}\n{}", super::diagnosis::of_the_operator());
     }
 
-<<<<<<< HEAD
     /// As [`Cluster::install`], until what it returns is dropped: then the installation is what every other test expects,
     /// also after a test that failed.
     pub fn install_for_now(&'static self, arguments: &[&str]) -> OtherInstallation {
@@ -259,23 +241,23 @@ impl Cluster {
         let mut hasher = DefaultHasher::new();
         hasher.write(&octets);
         format!("h{:016x}", hasher.finish())
-=======
+    }
+
     /// The values of this suite, as arguments for Helm.
-    pub fn values() -> Vec<String> {
+    pub fn values(&self) -> Vec<String> {
         let texts = [
             ("image.repository", format!("{}/bindproxy-operator", image_registry())),
             ("image.tag", image_tag()),
             ("proxyImage.repository", format!("{}/bindproxy", image_registry())),
             ("proxyImage.tag", image_tag()),
-            // Another build under the same name is no reason for new pods.
-            ("podAnnotations.image", image_identity()),
+            // Another build under the same name is a reason for new pods.
+            ("podAnnotations.image", self.image_identity()),
         ];
         let mut arguments = vec!["--set".to_owned(), format!("operator.resyncSeconds={RESYNC_SECONDS}")];
         for (name, value) in texts {
             arguments.extend(["--set-string".to_owned(), format!("{name}={value}")]);
         }
         arguments
->>>>>>> wt/s4
     }
 
     /// Runs Helm; whether it exited with 0, and what it said.

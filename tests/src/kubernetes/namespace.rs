@@ -181,16 +181,12 @@ impl Namespace {
         self.apply(&format!(
             "apiVersion: bindproxy.io/v1alpha1\nkind: BindProxy\nmetadata:\n  name: {name}\nspec:\n{indented}"
         ));
-<<<<<<< HEAD
-        Proxies::of(self, name)
-=======
         self.proxies(name)
     }
 
     /// A BindProxy that somebody else applies, such as Helm.
     pub fn proxies(&self, name: &str) -> Proxies<'_> {
-        Proxies::new(self, name)
->>>>>>> wt/s4
+        Proxies::of(self, name)
     }
 
     /// Polls until `condition` yields a value; panics after `limit`, naming `what` was waited for.

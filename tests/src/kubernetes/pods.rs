@@ -123,7 +123,6 @@ impl Pod {
         cluster().ask(self.api().logs(&self.name(), &parameters)).unwrap_or_else(|error| panic!("{self}: {error}"))
     }
 
-<<<<<<< HEAD
     /// Follows that log until the container ends, from now on; what was logged comes when the thread is joined. It is how
     /// the last words of a pod are heard, whose log goes with it.
     pub fn follow_log(&self) -> JoinHandle<String> {
@@ -132,7 +131,8 @@ impl Pod {
             let answer = kubectl(&["logs", "--follow", "--container", "bindproxy", "--namespace", &namespace, &name]);
             answer.output + &answer.errors
         })
-=======
+    }
+
     /// What its container had logged before it was last started again; `None` when it never was.
     pub fn previous_log(&self) -> Option<String> {
         let parameters = LogParams { container: self.first_container(), previous: true, ..LogParams::default() };
@@ -142,7 +142,6 @@ impl Pod {
     /// Others may have been injected after it.
     fn first_container(&self) -> Option<String> {
         self.object.spec.as_ref()?.containers.first().map(|container| container.name.clone())
->>>>>>> wt/s3
     }
 
     /// Deletes it as `kubectl delete pod` does; does not wait.

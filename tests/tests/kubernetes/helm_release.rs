@@ -188,7 +188,7 @@ impl Helm {
 
     /// `install` or `upgrade` of the release to a chart, with the values of this suite.
     fn release(self, action: &str, chart: &Path, more: &[&str]) {
-        let values = Cluster::values();
+        let values = cluster().values();
         let mut all = vec![action, RELEASE, path(chart), "--namespace", SYSTEM, "--wait", "--timeout", "180s"];
         all.extend(values.iter().map(String::as_str));
         all.extend(more);
