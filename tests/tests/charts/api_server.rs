@@ -272,6 +272,7 @@ const RIGHTS: [(&str, &str, bool); 27] = [
     ("delete", "pods", false),
     ("create", "pods/exec", false),
     ("create", "events.events.k8s.io", true),
+    ("list", "events", true),
     ("create", "roles.rbac.authorization.k8s.io", false),
     ("list", "namespaces", false),
 ];
