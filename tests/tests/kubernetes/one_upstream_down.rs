@@ -43,7 +43,7 @@ fn listed(items: [String; 2]) -> String {
 
 /// The status names the directory that is down, and the other is enough to be Ready.
 fn told(proxies: &Proxies<'_>, reasons: &[&str]) {
-    proxies.reason("UpstreamsHealthy", "False", "Degraded");
+    proxies.condition("UpstreamsHealthy", "False");
     proxies.until(&format!("dc1 to be down for {reasons:?}"), NOTICED, || {
         let status = proxies.status();
         let dc1 = status.upstreams.iter().find(|upstream| upstream.name == "dc1")?;
