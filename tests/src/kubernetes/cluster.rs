@@ -188,6 +188,25 @@ impl Cluster {
         format!("{}/{name}:{}", image_registry(), image_tag())
     }
 
+    /// Gives the image of the proxy another tag on every node of a cluster of ours: the same program under a name of its
+    /// own, so that a template with it is another one.
+    pub fn tag_proxy_image(&self, tag: &str) {
+        let own = self.own().expect("a cluster of ours: ask Cluster::own_or_skip first");
+        let renamed = format!("{}/bindproxy:{tag}", image_registry());
+        for entry in std::fs::read_dir(own).expect("read the folder of the cluster") {
+            let socket = entry.expect("an entry of it").path().join("containerd.sock");
+            if socket.exists() {
+                process::run(
+                    Command::new("ctr")
+                        .arg("--address")
+                        .arg(socket)
+                        .args(["--namespace", "k8s.io", "images", "tag", "--force"])
+                        .args([&Self::image("bindproxy"), &renamed]),
+                );
+            }
+        }
+    }
+
     /// Installs the operator, or changes the installation to these arguments (`--set operator.replicas=2`) and the
     /// defaults of this suite; waits until it is ready. Whoever changes it is [`alone`] and changes it back.
     pub fn install(&self, arguments: &[&str]) {
@@ -197,17 +216,7 @@ impl Cluster {
         all.extend(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s"].map(str::to_owned));
         // The suite of the API server, or a person, may have made the definition before.
         all.extend(["--take-ownership", "--force-conflicts"].map(str::to_owned));
-        for value in [
-            format!("image.repository={}/bindproxy-operator", image_registry()),
-            format!("image.tag={}", image_tag()),
-            format!("proxyImage.repository={}/bindproxy", image_registry()),
-            format!("proxyImage.tag={}", image_tag()),
-            // Another build under the same name is a reason for new pods.
-            format!("podAnnotations.image={}", self.image_identity()),
-        ] {
-            all.extend(["--set-string".to_owned(), value]);
-        }
-        all.extend(["--set".to_owned(), format!("operator.resyncSeconds={RESYNC_SECONDS}")]);
+        all.extend(self.values());
         all.extend(arguments.iter().map(|&word| word.to_owned()));
         let words: Vec<&str> = all.iter().map(String::as_str).collect();
         // Helm refuses a second one at a time.
@@ -234,9 +243,35 @@ impl Cluster {
         format!("h{:016x}", hasher.finish())
     }
 
+    /// The values of this suite, as arguments for Helm.
+    pub fn values(&self) -> Vec<String> {
+        let texts = [
+            ("image.repository", format!("{}/bindproxy-operator", image_registry())),
+            ("image.tag", image_tag()),
+            ("proxyImage.repository", format!("{}/bindproxy", image_registry())),
+            ("proxyImage.tag", image_tag()),
+            // Another build under the same name is a reason for new pods.
+            ("podAnnotations.image", self.image_identity()),
+        ];
+        let mut arguments = vec!["--set".to_owned(), format!("operator.resyncSeconds={RESYNC_SECONDS}")];
+        for (name, value) in texts {
+            arguments.extend(["--set-string".to_owned(), format!("{name}={value}")]);
+        }
+        arguments
+    }
+
     /// Runs Helm; whether it exited with 0, and what it said.
     pub fn helm(&self, arguments: &[&str]) -> (bool, String) {
-        let mut command = Command::new(program("HELM", "helm"));
+        Self::helm_of(program("HELM", "helm"), arguments)
+    }
+
+    /// As [`Cluster::helm`], with Helm 3.
+    pub fn helm3(&self, arguments: &[&str]) -> (bool, String) {
+        Self::helm_of(program("HELM3", "helm3"), arguments)
+    }
+
+    fn helm_of(program: PathBuf, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(program);
         if let Some(kubeconfig) = kubeconfig() {
             command.env("KUBECONFIG", kubeconfig);
         }

@@ -1,5 +1,6 @@
 //! A namespace for one test: its own, at the Pod Security level *restricted*, gone when the test has passed.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -47,14 +48,22 @@ fn run(cluster: &'static Cluster, test: &str, body: impl FnOnce(&Namespace)) {
         Ok(()) => namespace.delete(),
         Err(panic) => {
             println!("{}", diagnosis::of(&namespace.name));
+            // Again, because the report above has moved it out of sight.
+            println!("=== {test} failed: {}", message(panic.as_ref()));
             resume_unwind(panic);
         }
     }
 }
 
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
+}
+
 /// A namespace, and the objects in it.
 pub struct Namespace {
     cluster: &'static Cluster,
+    test: String,
     name: String,
 }
 
@@ -73,7 +82,12 @@ impl Namespace {
         let answer = kubectl_with_input(&["create", "-f", "-"], &manifest.to_string());
         assert!(answer.done, "namespace {name}: {}", answer.errors);
         println!("namespace {name}");
-        Self { cluster, name }
+        Self { cluster, test: test.to_owned(), name }
+    }
+
+    /// The test that it is for.
+    pub fn test(&self) -> &str {
+        &self.test
     }
 
     /// Its name.
@@ -167,6 +181,11 @@ impl Namespace {
         self.apply(&format!(
             "apiVersion: bindproxy.io/v1alpha1\nkind: BindProxy\nmetadata:\n  name: {name}\nspec:\n{indented}"
         ));
+        self.proxies(name)
+    }
+
+    /// A BindProxy that somebody else applies, such as Helm.
+    pub fn proxies(&self, name: &str) -> Proxies<'_> {
         Proxies::of(self, name)
     }
 
