@@ -35,6 +35,11 @@ impl Cuts {
         process::run(script().args(addresses).arg(percent.to_string()));
     }
 
+    /// Drops every packet from a pod to another address, such as that of this machine.
+    pub fn cut_from(&self, pod: &Pod, address: IpAddr) {
+        process::run(script().arg(pod.address(0).ip().to_string()).arg(address.to_string()));
+    }
+
     /// Cuts every pod of `left` from every pod of `right`.
     pub fn partition(&self, left: &[&Pod], right: &[&Pod]) {
         for one in left {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking with a message")]
 
+mod alerts;
 mod crd_rules;
 mod helm_release;
 mod namespace;
