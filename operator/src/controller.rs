@@ -23,7 +23,7 @@ use crate::crd::BindProxy;
 use crate::identity::{FIELD_MANAGER, INSTANCE, MANAGED_BY};
 use crate::metrics::Metrics;
 use crate::owned::{Owned, Watched};
-use crate::reconcile::{self, Context, ReconcileError, pace};
+use crate::reconcile::{self, Context, ReconcileError, failure};
 
 /// Changes that come together (a pod and its StatefulSet) are one look.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -154,7 +154,7 @@ impl Place<'_> {
         move |error| {
             let kind = K::kind(&());
             metrics.watch_restarted(&kind);
-            tracing::warn!(kind = %kind, error = pace::chain(error), "a watch failed and is started again");
+            tracing::warn!(kind = %kind, error = failure::chain(error), "a watch failed and is started again");
         }
     }
 }
@@ -266,7 +266,7 @@ fn told(result: Result<(ObjectRef<Stored>, Action), ControllerError<ReconcileErr
         // Deleted before its turn came.
         Err(ControllerError::ObjectNotFound(object)) => tracing::debug!(%object, "gone"),
         Err(error @ ControllerError::RunnerError(_)) => {
-            tracing::error!(error = pace::chain(&error), "the controller's queue failed");
+            tracing::error!(error = failure::chain(&error), "the controller's queue failed");
         }
     }
 }

@@ -292,9 +292,9 @@ impl Wanted {
 /// one makes it differ, which costs an apply and no more.
 fn holds(there: &Value, wanted: &Value) -> bool {
     match (there, wanted) {
-        (Value::Object(there), Value::Object(wanted)) => wanted.iter().all(|(key, value)| {
-            there.get(key).map_or_else(|| is_empty(value), |there| holds(there, value))
-        }),
+        (Value::Object(there), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(key, value)| there.get(key).map_or_else(|| is_empty(value), |there| holds(there, value))),
         (Value::Array(there), Value::Array(wanted)) => {
             there.len() == wanted.len() && there.iter().zip(wanted).all(|(there, wanted)| holds(there, wanted))
         }

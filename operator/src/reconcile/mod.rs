@@ -18,17 +18,17 @@ pub mod apply;
 pub mod build;
 pub mod dereference;
 pub mod events;
+pub mod failure;
 pub mod nudge;
 pub mod observation;
 pub mod observe;
 pub mod outcome;
-pub mod pace;
 pub mod refusal;
 pub mod status;
 pub mod validate;
 pub mod validated;
 
-use apply::{Applier, ApplyError};
+use apply::{Applied, Applier, ApplyError};
 use build::BuildError;
 use build::cluster_secret::{ClusterMaterial, ClusterMaterialError, cluster_secret};
 use dereference::DereferenceError;
@@ -135,9 +135,9 @@ pub async fn reconcile(
 pub fn on_error(bind_proxy: Arc<DeserializeGuard<BindProxy>>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let DeserializeGuard(stored) = bind_proxy.as_ref();
     let name = stored.as_ref().ok().and_then(|bind_proxy| bind_proxy.metadata.name.as_deref());
-    tracing::warn!(name, error = pace::chain(error), "a look at a BindProxy failed, it will be repeated");
+    tracing::warn!(name, error = failure::chain(error), "a look at a BindProxy failed, it will be repeated");
     drop(context);
-    Action::requeue(pace::AFTER_ERROR)
+    Action::requeue(failure::RETRIED_AFTER)
 }
 
 struct Look {
@@ -145,19 +145,30 @@ struct Look {
     next: Duration,
 }
 
+/// How long the watches may take to tell what there is, after a start. Where one is forbidden it never does; the
+/// look then asks for each object, and says what it may not.
+const WATCHES_TELL_WITHIN: Duration = Duration::from_secs(10);
+
 async fn look(bind_proxy: &BindProxy, identity: &Identity, context: &Context) -> Result<Look, ReconcileError> {
+    // Before that, all pods would be taken for gone and the status would say so.
+    if tokio::time::timeout(WATCHES_TELL_WITHIN, context.owned.wait_until_ready()).await.is_err() {
+        tracing::warn!(name = identity.name, "not every watch has told what there is; going on without");
+    }
     let kinds = context.kinds.get(&context.client).await.map_err(ReconcileError::Discover)?;
     let verdict = judge(bind_proxy, identity, &kinds, context).await?;
+    let mut stateful_set = None;
     let verdict = match verdict {
-        Ok(validated) if !bind_proxy.spec.paused => write(&validated, &kinds, context).await?.map(|()| validated),
+        Ok(validated) if !bind_proxy.spec.paused => write(&validated, &kinds, context).await?.map(|applied| {
+            stateful_set = Some(applied.stateful_set);
+            validated
+        }),
         verdict => verdict,
     };
     let ours = context.owned.of(identity);
+    // What was just applied is ahead of the watch: the status must not take the pods of before for those of now.
+    let stateful_set = stateful_set.or_else(|| ours.stateful_set.as_deref().cloned());
     let now = context.clock.now();
-    let observation = context
-        .observer
-        .observe(&context.client, identity, ours.stateful_set.as_deref().cloned(), ours.pods.clone(), now)
-        .await;
+    let observation = context.observer.observe(&context.client, identity, stateful_set, ours.pods.clone(), now).await;
     if let Ok(validated) = &verdict {
         nudge::nudge(&context.client, validated, &ours, &observation).await;
     }
@@ -167,7 +178,7 @@ async fn look(bind_proxy: &BindProxy, identity: &Identity, context: &Context) ->
         write_status(bind_proxy, identity, &next, context).await?;
         events::publish(&context.recorder, bind_proxy, &previous, &next).await;
     }
-    Ok(Look { accepted: verdict.is_ok(), next: pace::next(&next, context.resync) })
+    Ok(Look { accepted: verdict.is_ok(), next: status::next_look(&next, now, context.resync) })
 }
 
 /// Whether the spec can be built, and if not, what a person has to repair.
@@ -190,7 +201,7 @@ async fn write(
     validated: &ValidatedBindProxy,
     kinds: &Kinds,
     context: &Context,
-) -> Result<Result<(), Refusal>, ReconcileError> {
+) -> Result<Result<Applied, Refusal>, ReconcileError> {
     let identity = &validated.identity;
     let ours = context.owned.of(identity);
     let objects = build::build(validated)?;
@@ -200,11 +211,10 @@ async fn write(
             let material = ClusterMaterial::generate(&identity.cluster_name(), context.clock.now().as_second())?;
             applier.create_once(&cluster_secret(identity, material)).await?;
         }
-        applier.apply(objects).await?;
-        Ok::<(), ReconcileError>(())
+        Ok::<Applied, ReconcileError>(applier.apply(objects).await?)
     };
     match written.await {
-        Ok(()) => Ok(Ok(())),
+        Ok(applied) => Ok(Ok(applied)),
         Err(ReconcileError::Apply(error)) => refusal::of_apply(&error).map(Err).ok_or(error.into()),
         Err(error) => Err(error),
     }

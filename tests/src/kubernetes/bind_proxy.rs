@@ -27,7 +27,8 @@ pub struct Proxies<'n> {
 }
 
 impl<'n> Proxies<'n> {
-    pub(super) fn new(namespace: &'n Namespace, name: &str) -> Self {
+    /// One that is there.
+    pub fn of(namespace: &'n Namespace, name: &str) -> Self {
         Self { namespace, name: name.to_owned() }
     }
 
@@ -138,6 +139,11 @@ impl<'n> Proxies<'n> {
             .collect();
         pods.sort_by_key(Pod::ordinal);
         pods
+    }
+
+    /// Which containers run: another pod or another start of a container makes it differ.
+    pub fn incarnations(&self) -> Vec<(String, String, i32)> {
+        self.pods().iter().map(|pod| (pod.name(), pod.uid(), pod.restarts())).collect()
     }
 
     /// The pod with this ordinal, when it has an address: waits for it.

@@ -278,6 +278,12 @@ impl Log {
         self.attempts.iter().filter(|attempt| attempt.outcome == Outcome::Code(code)).count()
     }
 
+    /// What became of tries that were made again, with how often each came.
+    #[must_use]
+    pub fn tries_before(&self) -> BTreeMap<Outcome, usize> {
+        count(self.attempts.iter().flat_map(|attempt| &attempt.before))
+    }
+
     /// Attempts that came to their answer only by a further try.
     #[must_use]
     pub fn retried(&self) -> usize {
@@ -328,7 +334,7 @@ impl fmt::Display for Log {
         for (outcome, times) in self.outcomes() {
             write!(f, ", {times} x {outcome}")?;
         }
-        let healed = count(self.attempts.iter().flat_map(|attempt| &attempt.before));
+        let healed = self.tries_before();
         if !healed.is_empty() {
             write!(f, "; {} tried again after", self.retried())?;
             for (outcome, times) in healed {

@@ -1,6 +1,7 @@
 //! The cluster: how to reach it, which images its pods run, and the operator, which is installed once for all tests.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -63,7 +64,11 @@ pub fn alone() -> Alone {
 
 /// The same among processes: somebody at a desk may run two of these suites against one cluster.
 fn company() -> File {
-    let path = std::env::temp_dir().join("bindproxy-e2e-company");
+    lock_file("bindproxy-e2e-company")
+}
+
+fn lock_file(name: &str) -> File {
+    let path = std::env::temp_dir().join(name);
     File::options()
         .create(true)
         .truncate(false)
@@ -80,17 +85,30 @@ pub struct Cluster {
     address: OnceLock<Ipv4Addr>,
 }
 
-/// The cluster of this run. The first call checks it and installs the operator; it panics with what is missing.
+/// The cluster of this run. The first call checks it and installs the operator; it panics with what is missing. Whoever
+/// is [`alone`] has called it before, as `alone_with_namespace` does.
 pub fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
         let cluster = Cluster::connect();
+        // Nobody who is alone finds the installation changed back under him.
+        let _company = shared();
         let watch = Stopwatch::start();
         cluster.install(&[]);
         watch.report("operator installed");
         cluster.check_routes();
         cluster
     })
+}
+
+/// An installation of the operator that one test needs otherwise.
+#[must_use]
+pub struct OtherInstallation(&'static Cluster);
+
+impl Drop for OtherInstallation {
+    fn drop(&mut self) {
+        self.0.install(&[]);
+    }
 }
 
 impl Cluster {
@@ -138,6 +156,11 @@ impl Cluster {
         self.own.as_deref()
     }
 
+    /// How often a kubelet looks after its pods' files: as tests/cluster/kubelet.yaml has it, else the default.
+    pub fn kubelet_sync(&self) -> Duration {
+        Duration::from_secs(if self.own.is_some() { 10 } else { 60 })
+    }
+
     /// The folder of a cluster that was started on this machine.
     pub(super) fn own(&self) -> Option<&Path> {
         self.own.as_deref()
@@ -165,31 +188,70 @@ impl Cluster {
         format!("{}/{name}:{}", image_registry(), image_tag())
     }
 
+    /// Gives the image of the proxy another tag on every node of a cluster of ours: the same program under a name of its
+    /// own, so that a template with it is another one.
+    pub fn tag_proxy_image(&self, tag: &str) {
+        let own = self.own().expect("a cluster of ours: ask Cluster::own_or_skip first");
+        let renamed = format!("{}/bindproxy:{tag}", image_registry());
+        for entry in std::fs::read_dir(own).expect("read the folder of the cluster") {
+            let socket = entry.expect("an entry of it").path().join("containerd.sock");
+            if socket.exists() {
+                process::run(
+                    Command::new("ctr")
+                        .arg("--address")
+                        .arg(socket)
+                        .args(["--namespace", "k8s.io", "images", "tag", "--force"])
+                        .args([&Self::image("bindproxy"), &renamed]),
+                );
+            }
+        }
+    }
+
     /// Installs the operator, or changes the installation to these arguments (`--set operator.replicas=2`) and the
     /// defaults of this suite; waits until it is ready. Whoever changes it is [`alone`] and changes it back.
     pub fn install(&self, arguments: &[&str]) {
         let chart = repository().join("charts/bindproxy-operator");
         let mut all: Vec<String> = ["upgrade", "--install", RELEASE].iter().map(|&word| word.to_owned()).collect();
         all.push(chart.display().to_string());
-        for word in ["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s", "--take-ownership"] {
-            all.push(word.to_owned());
-        }
-        all.extend(Self::values());
+        all.extend(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s"].map(str::to_owned));
+        // The suite of the API server, or a person, may have made the definition before.
+        all.extend(["--take-ownership", "--force-conflicts"].map(str::to_owned));
+        all.extend(self.values());
         all.extend(arguments.iter().map(|&word| word.to_owned()));
         let words: Vec<&str> = all.iter().map(String::as_str).collect();
+        // Helm refuses a second one at a time.
+        let one_at_a_time = lock_file("bindproxy-e2e-install");
+        one_at_a_time.lock().expect("a lock on a file of our own");
         let (done, output) = self.helm(&words);
         assert!(done, "helm does not install the operator:\n{output}\n{}", super::diagnosis::of_the_operator());
     }
 
+    /// As [`Cluster::install`], until what it returns is dropped: then the installation is what every other test expects,
+    /// also after a test that failed.
+    pub fn install_for_now(&'static self, arguments: &[&str]) -> OtherInstallation {
+        let other = OtherInstallation(self);
+        self.install(arguments);
+        other
+    }
+
+    /// Tells one build of the operator from another under the same name, where its archive is at hand.
+    fn image_identity(&self) -> String {
+        let folder = self.own.clone().unwrap_or_else(|| repository().join("target")).join("images");
+        let Ok(octets) = std::fs::read(folder.join("bindproxy-operator.tar")) else { return "unknown".to_owned() };
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&octets);
+        format!("h{:016x}", hasher.finish())
+    }
+
     /// The values of this suite, as arguments for Helm.
-    pub fn values() -> Vec<String> {
+    pub fn values(&self) -> Vec<String> {
         let texts = [
             ("image.repository", format!("{}/bindproxy-operator", image_registry())),
             ("image.tag", image_tag()),
             ("proxyImage.repository", format!("{}/bindproxy", image_registry())),
             ("proxyImage.tag", image_tag()),
-            // Another build under the same name is no reason for new pods.
-            ("podAnnotations.image", image_identity()),
+            // Another build under the same name is a reason for new pods.
+            ("podAnnotations.image", self.image_identity()),
         ];
         let mut arguments = vec!["--set".to_owned(), format!("operator.resyncSeconds={RESYNC_SECONDS}")];
         for (name, value) in texts {
@@ -310,18 +372,4 @@ fn image_registry() -> String {
 
 fn image_tag() -> String {
     std::env::var("IMAGE_TAG").unwrap_or_else(|_| "dev".to_owned())
-}
-
-/// Tells one build of the operator from another under the same name, where its archive is at hand.
-fn image_identity() -> String {
-    let archive = repository().join("target/images/bindproxy-operator.tar");
-    std::fs::read(archive).map_or_else(
-        |_| "unknown".to_owned(),
-        |octets| {
-            use std::hash::{DefaultHasher, Hasher as _};
-            let mut hasher = DefaultHasher::new();
-            hasher.write(&octets);
-            format!("h{:016x}", hasher.finish())
-        },
-    )
 }

@@ -40,6 +40,12 @@ impl Cuts {
         process::run(script().arg(pod.address(0).ip().to_string()).arg(address.to_string()));
     }
 
+    /// Drops this share of the packets from one pod to another; those the other way arrive.
+    pub fn lose_towards(&self, from: &Pod, to: &Pod, percent: u32) {
+        let addresses = [from, to].map(|pod| pod.address(0).ip().to_string());
+        process::run(script().arg("--to").args(addresses).arg(percent.to_string()));
+    }
+
     /// Cuts every pod of `left` from every pod of `right`.
     pub fn partition(&self, left: &[&Pod], right: &[&Pod]) {
         for one in left {

@@ -64,7 +64,7 @@ fn values_that_contradict_each_other() {
 #[test]
 fn what_the_cluster_cannot_do() {
     let cases: [(&str, &[&str]); 3] = [
-        ("sidecarInjection.enabled=true", &["sidecarInjection.enabled needs", "1.36", "docs/install.md"]),
+        ("sidecarInjection.enabled=true", &["sidecarInjection.enabled needs", "1.36", "docs/sidecar.md"]),
         (
             "bindProxies.corp.spec.upstreams[0].name=dc1",
             &["bindProxies: this cluster does not have the CRD", "helm upgrade"],

@@ -41,8 +41,8 @@ fn assert_within(part: &Value, whole: &Value, at: &str) {
 
 #[test]
 fn the_documented_sidecar_is_the_injected_one() {
-    let document = std::fs::read_to_string(root().join("docs/install.md")).unwrap();
-    let (_, rest) = document.split_once("### By hand").unwrap();
+    let document = std::fs::read_to_string(root().join("docs/sidecar.md")).unwrap();
+    let (_, rest) = document.split_once("## By hand").unwrap();
     let (_, rest) = rest.split_once("```yaml\n").unwrap();
     let documented: Value = serde_saphyr::from_str(rest.split_once("```").unwrap().0).unwrap();
     assert_within(&documented["spec"]["initContainers"][0], &container(&rendered(&[])), "initContainers[0]");

@@ -13,7 +13,7 @@ use kube::api::Api;
 use bindproxy_tests::kubernetes::bind_proxy::PATIENCE;
 use bindproxy_tests::kubernetes::cluster::{RELEASE, SYSTEM, cluster, repository};
 use bindproxy_tests::kubernetes::kubectl::{kubectl, must};
-use bindproxy_tests::kubernetes::{Clients, Cluster, Namespace, Proxies, Upstream, alone_with_namespace, figures};
+use bindproxy_tests::kubernetes::{Clients, Namespace, Proxies, Upstream, alone_with_namespace, figures};
 use bindproxy_tests::scratch::Scratch;
 use bindproxy_tests::wait::Stopwatch;
 use bindproxy_tests::{process, wait};
@@ -187,7 +187,7 @@ impl Helm {
 
     /// `install` or `upgrade` of the release to a chart, with the values of this suite.
     fn release(self, action: &str, chart: &Path, more: &[&str]) {
-        let values = Cluster::values();
+        let values = cluster().values();
         let mut all = vec![action, RELEASE, path(chart), "--namespace", SYSTEM, "--wait", "--timeout", "180s"];
         all.extend(values.iter().map(String::as_str));
         all.extend(more);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bindproxy_tests::kubernetes::clients::{Outcome, login};
-use bindproxy_tests::kubernetes::{Upstream, figures, with_namespace};
+use bindproxy_tests::kubernetes::{Upstream, alone_with_namespace, figures};
 use bindproxy_tests::wait::Stopwatch;
 
 /// With the images on the nodes; CPUs are shared with whatever runs beside it.
@@ -12,7 +12,8 @@ const TARGET: Duration = Duration::from_secs(15);
 /// Three pods within the target, every condition as a person would like it, and a login through the Service.
 #[test]
 fn three_replicas_from_apply_to_ready() {
-    with_namespace("quick-start", |namespace| {
+    // Alone, because it measures.
+    alone_with_namespace("quick-start", |namespace| {
         let directory = Upstream::shared();
         let user = directory.slapd.add_user("quick-start", "right");
         let watch = Stopwatch::start();

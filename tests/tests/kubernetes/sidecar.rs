@@ -223,7 +223,7 @@ impl Policy {
             format!("fullnameOverride={name}"),
             format!("sidecarInjection.namespaceLabel={}", label.replace('.', "\\.")),
         );
-        let values = Cluster::values();
+        let values = cluster().values();
         let mut all = vec!["template", "sidecars", &chart, "--namespace", name, "--kube-version", "1.36.2"];
         all.extend(["--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"]);
         all.extend(["--show-only", "templates/sidecar-injection.yaml", "--set", "sidecarInjection.enabled=true"]);

@@ -13,14 +13,13 @@ use crate::reconcile::outcome::ConditionType;
 const UNDER_WAY: Duration = Duration::from_secs(2);
 /// While something is wrong that may last.
 const WRONG: Duration = Duration::from_secs(10);
-/// While all is well.
-const WELL: Duration = Duration::from_secs(30);
 /// What is not ready for longer than this is wrong rather than under way: a kubelet brings a file within about 90 s.
 const SOON: SignedDuration = SignedDuration::from_secs(180);
 
-/// After which time `status`, told at `now`, has to be looked at again.
+/// After which time `status`, told at `now`, has to be looked at again: at the latest after `well`, the time for one of
+/// which all is well.
 #[must_use]
-pub fn next_look(status: &BindProxyStatus, now: Timestamp) -> Duration {
+pub fn next_look(status: &BindProxyStatus, now: Timestamp, well: Duration) -> Duration {
     let of = |condition: ConditionType| status.conditions.iter().find(|one| one.type_ == condition.as_str());
     let is = |condition, truth: Truth| of(condition).is_some_and(|one| one.status == truth.as_str());
     let is_recent = |condition| of(condition).is_some_and(|one| now.duration_since(one.last_transition_time.0) < SOON);
@@ -29,8 +28,12 @@ pub fn next_look(status: &BindProxyStatus, now: Timestamp) -> Duration {
         || arrives(ConditionType::ConfigApplied)
         || arrives(ConditionType::Available)
     {
-        return UNDER_WAY;
+        return UNDER_WAY.min(well);
+    }
+    // Nobody is there who could be asked.
+    if of(ConditionType::Ready).is_some_and(|ready| ready.reason == "ScaledToZero") {
+        return well;
     }
     let all_well = [ConditionType::Ready, ConditionType::UpstreamsHealthy, ConditionType::PeersConnected];
-    if all_well.into_iter().all(|condition| is(condition, Truth::True)) { WELL } else { WRONG }
+    if all_well.into_iter().all(|condition| is(condition, Truth::True)) { well } else { WRONG.min(well) }
 }

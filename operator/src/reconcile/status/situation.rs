@@ -69,10 +69,13 @@ impl<'a> Situation<'a> {
     }
 
     /// Whether the controller of StatefulSets has not looked at the newest one yet; its status is about an older one then.
+    /// One that does not want what the spec wants is older than the one that was just applied: watches lag.
     pub(super) fn is_unseen(&self) -> bool {
         let Some(set) = &self.observation.stateful_set else { return false };
         let seen = set.status.as_ref().and_then(|status| status.observed_generation);
-        seen < set.metadata.generation
+        let applied = self.set_spec().and_then(|set| set.replicas);
+        let is_outdated = !self.is_left_alone() && applied.is_some_and(|applied| applied != self.spec.replicas);
+        is_outdated || seen < set.metadata.generation
     }
 
     /// Whether pods of an older revision stay until somebody deletes them.

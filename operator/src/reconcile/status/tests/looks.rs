@@ -1,10 +1,12 @@
 //! When a status is looked at again.
 
 use super::*;
+use std::time::Duration;
+
 use crate::reconcile::status::next_look;
 
 fn seconds(case: &Case, later: i64) -> u64 {
-    next_look(&case.status(), at(case.seconds + later)).as_secs()
+    next_look(&case.status(), at(case.seconds + later), Duration::from_secs(30)).as_secs()
 }
 
 #[test]

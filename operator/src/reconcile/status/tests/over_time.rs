@@ -168,3 +168,24 @@ fn the_time_of_an_upstream_is_that_of_its_reason() {
     assert_eq!(time(&case), 30);
     assert_eq!(since(&case, ConditionType::UpstreamsHealthy), 10, "the condition was false before");
 }
+
+#[test]
+fn a_watch_that_lags_does_not_hide_a_scaling() {
+    let case = then(Case::settled(), 60, |case| {
+        case.generation = 5;
+        case.spec.replicas = 4;
+    });
+    check(
+        "the StatefulSet from before",
+        &case,
+        "Progressing=True/Scaling ConfigApplied=False/Pending Ready=False/ConfigPending",
+    );
+    let case = then(case, 1, |case| case.seen.stateful_set = Some(set(4, 3)));
+    check(
+        "the controller was fast",
+        &case,
+        "Progressing=True/Scaling ConfigApplied=False/Pending Ready=False/ConfigPending",
+    );
+    let case = then(case, 9, |case| case.seen = Observation { stateful_set: Some(set(4, 4)), pods: pods(4) });
+    check("four", &case, "Progressing=False/Complete Ready=True/Ready");
+}
