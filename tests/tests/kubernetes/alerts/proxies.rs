@@ -51,12 +51,16 @@ fn directories_that_go_and_come_lock_accounts_or_are_slow_and_every_panel_shows_
         watch.fires("BindProxyLockoutsSeen", &[("bindproxy", "lone")]);
 
         // Somebody finds it gone before the health check does: the first failovers.
-        let users = Clients::at(corp.addresses(), &other.slapd.add_user("alerts", "right"), "right");
+        let user = directory.slapd.add_user("alerts", "right");
+        assert_eq!(other.slapd.add_user("alerts", "right"), user, "the directories are alike");
+        let users = Clients::at(corp.addresses(), &user, "right");
         let users = users.count(8).every(Duration::from_millis(10)).connecting_anew().start();
         users.until(50);
         directory.slapd.stop();
         watch.fires("BindProxyUpstreamDown", &[ours[0], ours[1], ("upstream", "dc1")]);
-        println!("{}", users.stop());
+        let log = users.stop();
+        println!("{log}");
+        assert_eq!(log.with_code(49), 0, "no fault of a directory is told as a wrong password: {log}");
         watch.fires("BindProxyAllUpstreamsDown", &[("bindproxy", "lone")]);
         assert!(
             watch
@@ -140,7 +144,6 @@ fn storms_full_caches_crowds_and_strangers() {
         // Somebody who is no member.
         connect(pod.address(MEMBERS)).write_all(b"GET / HTTP/1.1\r\n\r\n").expect("write");
         watch.fires("BindProxyClusterRejected", &ours);
-
     });
 }
 
