@@ -29,6 +29,7 @@ mod pod_commands;
 mod promise;
 mod proxy_protocol;
 mod quick_start;
+mod readme;
 mod rolling_update;
 mod rotation;
 mod scale;
