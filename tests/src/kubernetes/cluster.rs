@@ -342,7 +342,7 @@ fn wait_for_connection(listener: &TcpListener, limit: Duration) -> bool {
 }
 
 /// `KUBECONFIG`, else that of the cluster which was started here.
-pub(super) fn kubeconfig() -> Option<PathBuf> {
+pub fn kubeconfig() -> Option<PathBuf> {
     let given = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
     given.or_else(|| Some(Path::new(OWN).join("kubeconfig")).filter(|path| path.exists()))
 }
@@ -353,7 +353,7 @@ fn own() -> Option<PathBuf> {
 }
 
 /// A program: what the environment variable names, else that of the cluster which was started here, else by name.
-pub(super) fn program(variable: &str, name: &str) -> PathBuf {
+pub fn program(variable: &str, name: &str) -> PathBuf {
     if let Some(program) = std::env::var_os(variable).filter(|program| !program.is_empty()) {
         return program.into();
     }

@@ -35,6 +35,11 @@ impl Cuts {
         process::run(script().args(addresses).arg(percent.to_string()));
     }
 
+    /// Drops every packet from a pod to another address, such as that of this machine.
+    pub fn cut_from(&self, pod: &Pod, address: IpAddr) {
+        process::run(script().arg(pod.address(0).ip().to_string()).arg(address.to_string()));
+    }
+
     /// Drops this share of the packets from one pod to another; those the other way arrive.
     pub fn lose_towards(&self, from: &Pod, to: &Pod, percent: u32) {
         let addresses = [from, to].map(|pod| pod.address(0).ip().to_string());

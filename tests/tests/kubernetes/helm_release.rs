@@ -39,13 +39,12 @@ fn uninstall_reinstall_and_upgrade_leave_the_proxies_alone() {
 
         // From Helm 4 to Helm 3 and back, so that each takes over what the other has left.
         for helm in [Helm::Three, Helm::Four] {
+            assert_ne!(released(), "", "the release consists of labelled objects");
             let watch = Stopwatch::start();
             helm.must(&["uninstall", RELEASE, "--namespace", SYSTEM, "--wait"]);
             figures::record_seconds(&format!("helm: uninstall ({helm:?})"), watch.elapsed());
             wait::until_true("the end of the operator's pods", PATIENCE, || cluster().operator_pods().is_empty());
-            let left =
-                kubectl(&["get", KINDS, "-A", "-o", "name", "-l", &format!("app.kubernetes.io/instance={RELEASE}")]);
-            assert_eq!(left.output, "", "what {helm:?} has left behind");
+            assert_eq!(released(), "", "what {helm:?} has left behind");
             assert_eq!(Standing::of(&proxies), before, "after {helm:?} uninstalled");
 
             let watch = Stopwatch::start();
@@ -291,6 +290,11 @@ impl Described for k8s_openapi::apiextensions_apiserver::pkg::apis::apiextension
         let spec = schema.and_then(|schema| schema.properties.as_ref()?.get("spec"));
         spec.and_then(|spec| spec.description.clone()).unwrap_or_default()
     }
+}
+
+/// The objects of the release but for the CRD.
+fn released() -> String {
+    must(&["get", KINDS, "-A", "-o", "name", "-l", &format!("app.kubernetes.io/instance={RELEASE}")])
 }
 
 fn operator() -> Deployment {

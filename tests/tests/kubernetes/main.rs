@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking with a message")]
 
+mod alerts;
 mod all_upstreams_down;
 mod api_server_down;
 mod bad_configuration;
@@ -28,6 +29,7 @@ mod pod_commands;
 mod promise;
 mod proxy_protocol;
 mod quick_start;
+mod readme;
 mod rolling_update;
 mod rotation;
 mod scale;
