@@ -2,7 +2,7 @@
 //! machine. Clients on this machine still reach every pod.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -35,9 +35,9 @@ impl Cuts {
         process::run(script().args(addresses).arg(percent.to_string()));
     }
 
-    /// Drops every packet from a pod to another address, such as that of this machine.
-    pub fn cut_from(&self, pod: &Pod, address: IpAddr) {
-        process::run(script().arg(pod.address(0).ip().to_string()).arg(address.to_string()));
+    /// Drops every packet from a pod to a port somewhere else, such as that of a directory on this machine.
+    pub fn cut_from(&self, pod: &Pod, place: SocketAddr) {
+        process::run(script().arg("--to").arg(pod.address(0).ip().to_string()).arg(place.to_string()));
     }
 
     /// Drops this share of the packets from one pod to another; those the other way arrive.

@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bindproxy_tests::wait::Stopwatch;
-
 use serde_json::{Value, json};
 
 use crate::helm::{Chart, Helm, answer, documents, objects, path, program, value_files};

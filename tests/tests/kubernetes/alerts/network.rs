@@ -37,7 +37,7 @@ fn partitions_pods_without_a_directory_and_a_node_that_lags() {
         watch.ends("BindProxyClusterPartition");
 
         let cuts = Cuts::none();
-        cuts.cut_from(&second, cluster().host_address().into());
+        cuts.cut_from(&second, directory.address());
         watch.fires("BindProxyPodWithoutUpstream", &[ours[0], ours[1], ("pod", &second.name())]);
         cuts.heal();
         watch.ends("BindProxyPodWithoutUpstream");
