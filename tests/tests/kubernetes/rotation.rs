@@ -207,8 +207,17 @@ fn the_hashing_key() {
             for pod in proxies.addresses() {
                 assert_eq!(login(pod, user, "stale"), Outcome::Code(49), "at {pod}");
             }
-            assert_eq!(directory.slapd.binds(user), 1, "{user}, first presented within the window");
         }
+        // Who was first presented in the very instant in which one of three pods turned may have been asked for twice
+        // (docs/cluster.md); nobody more often, and nobody before or after such an instant.
+        let asked: Vec<usize> = fresh.iter().map(|user| directory.slapd.binds(user)).collect();
+        let twice = asked.iter().filter(|&&binds| binds == 2).count();
+        assert!(asked.iter().all(|binds| (1..=2).contains(binds)) && twice <= 3, "binds of each: {asked:?}");
+        figures::record(
+            "rotation: accounts asked for twice, of those first presented while keys roll",
+            twice as f64,
+            "",
+        );
 
         // Only what a pod with both keys has learned is known under the new one alone.
         let late = directory.slapd.add_user("rotate-key-late", "right");
