@@ -140,10 +140,10 @@ fn whoami(user: &str, password: &str) -> String {
 
 /// The status of a container, an init container or not.
 fn status(pod: &Pod, name: &str) -> ContainerStatus {
-    let statuses = pod.status.iter().flat_map(|status| {
+    let mut statuses = pod.status.iter().flat_map(|status| {
         status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten())
     });
-    statuses.filter(|status| status.name == name).cloned().next().unwrap_or_default()
+    statuses.find(|status| status.name == name).cloned().unwrap_or_default()
 }
 
 /// A container `app` that runs a script.
