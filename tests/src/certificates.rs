@@ -1,7 +1,7 @@
 //! A certificate authority for one test, and certificates signed by it.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -48,11 +48,12 @@ impl Authority {
         self.sign(stem, &server(names))
     }
 
-    /// [`Authority::server`] with the end of its time.
+    /// [`Authority::server`] whose time is over after `left`.
     #[must_use]
-    pub fn server_until(&self, stem: &str, names: &[&str], not_after: SystemTime) -> Identity {
+    #[expect(clippy::disallowed_methods, reason = "certificates end by the clock on the wall")]
+    pub fn server_for(&self, stem: &str, names: &[&str], left: Duration) -> Identity {
         let mut params = server(names);
-        params.not_after = not_after.into();
+        params.not_after = (SystemTime::now() + left).into();
         self.sign(stem, &params)
     }
 

@@ -52,11 +52,30 @@ fn is_refused(status: &Status) -> bool {
 }
 
 fn forbidden(what: &str, message: &str) -> Refusal {
-    Refusal {
-        reason: RefusalReason::PermissionDenied,
-        message: format!(
-            "the operator has no permission to {what}: {message}; give its role the right, or let it watch this namespace (chart value watchNamespaces)"
-        ),
+    // A quota answers with the code of a missing right; no role would help.
+    let (cause, remedy) = if message.contains("exceeded quota") {
+        ("the namespace's quota does not", "raise that ResourceQuota, or make room for what the BindProxy consists of")
+    } else {
+        (
+            "the operator has no permission to",
+            "give its role the right, or let it watch this namespace (chart value watchNamespaces)",
+        )
+    };
+    Refusal { reason: RefusalReason::PermissionDenied, message: format!("{cause} {what}: {message}; {remedy}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_that_is_used_up_is_not_told_as_a_missing_right() {
+        let quota = forbidden("let Service corp be applied", "services \"corp\" is forbidden: exceeded quota: small");
+        assert_eq!(quota.reason, RefusalReason::PermissionDenied);
+        assert!(quota.message.contains("quota does not let Service corp be applied"), "{}", quota.message);
+        assert!(!quota.message.contains("give its role"), "{}", quota.message);
+        let right = forbidden("let Service corp be applied", "services is forbidden: User cannot patch");
+        assert!(right.message.contains("give its role"), "{}", right.message);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use bindproxy_tests::kubernetes::cluster::{RELEASE, SYSTEM};
-use bindproxy_tests::kubernetes::kubectl::{kubectl, must};
+use bindproxy_tests::kubernetes::kubectl::{kubectl, kubectl_with_input, must};
 use bindproxy_tests::kubernetes::{Namespace, Upstream, alone_with_namespace, cluster};
 
 use super::Watch;
@@ -49,10 +49,11 @@ fn body(namespace: &Namespace, watch: &Watch) {
     watch.fires("BindProxyNotReady", &system);
     waiting.delete();
 
-    // Objects that may not be made: the quota of the namespace is used up.
-    namespace.apply("apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: none}\nspec: {hard: {services: \"2\"}}");
+    // What the API server answers with neither a missing right nor an invalid object is tried again.
+    let policy = Policy::that_refuses_services(namespace);
     let refused = namespace.bind_proxy("refused", &format!("replicas: 1\nupstreams: [{}]", directory.clear("dc1")));
     watch.fires("BindProxyOperatorReconcileErrors", &system);
+    drop(policy);
     refused.delete();
 
     // A definition without a schema lets anything be stored. The operator leaves that one object alone.
@@ -89,4 +90,51 @@ fn body(namespace: &Namespace, watch: &Watch) {
     cluster().install(&[]);
     watch.ends("BindProxyOperatorDown");
     watch.ends("BindProxyOperatorNoLeader");
+}
+
+/// A policy of the cluster that keeps Services out of one namespace with an answer that is no refusal of the operator's
+/// rights (413). It goes when this is dropped.
+struct Policy(String);
+
+impl Policy {
+    fn that_refuses_services(namespace: &Namespace) -> Self {
+        let name = namespace.name();
+        let applied = kubectl_with_input(
+            &["apply", "-f", "-"],
+            &format!(
+                "apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {{name: {name}}}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules: [{{apiGroups: [''], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [services]}}]
+  validations: [{{expression: 'false', message: no room, reason: RequestEntityTooLarge}}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {{name: {name}}}
+spec:
+  policyName: {name}
+  validationActions: [Deny]
+  matchResources: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}}}
+"
+            ),
+        );
+        assert!(applied.done, "{}", applied.errors);
+        let service = "{apiVersion: v1, kind: Service, metadata: {name: dry}, spec: {ports: [{port: 1}]}}";
+        namespace.until("the policy to hold", super::SOON, || {
+            let answer = namespace.kubectl_with_input(&["create", "--dry-run=server", "-f", "-"], service);
+            (!answer.done && answer.errors.contains("no room")).then_some(())
+        });
+        Self(name.to_owned())
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+            let _gone = kubectl(&["delete", kind, &self.0, "--ignore-not-found"]);
+        }
+    }
 }

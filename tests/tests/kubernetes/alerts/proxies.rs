@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bindproxy::directory::script::{Behaviour, Match};
 use rustix::process::Signal;
@@ -155,8 +155,8 @@ fn configurations_that_are_refused_and_certificates_that_end() {
         let scratch = Scratch::new("certificates");
         let authority = Authority::new(scratch.path());
         let certificate = |days: u64| {
-            let ends = SystemTime::now() + Duration::from_secs(days * 86_400 + 3_600);
-            let identity = authority.server_until("server", &["corp"], ends);
+            let left = Duration::from_secs(days * 86_400 + 3_600);
+            let identity = authority.server_for("server", &["corp"], left);
             let read = |file| std::fs::read_to_string(file).expect("a PEM file");
             namespace.secret(
                 "corp-tls",
