@@ -10,7 +10,7 @@ TIMED = .ci/timed target/ci/$@.phases
 # First in a recipe of several steps: the times are told at its end, also when a step fails.
 TELL_TIMES = trap '.ci/timed --report target/ci/$@.phases' EXIT; rm -f target/ci/$@.phases; mkdir -p target/ci
 
-.PHONY: help demo check test generate e2e cluster-up cluster-down images bench fuzz dist clean
+.PHONY: help demo check test generate e2e e2e-full cluster-up cluster-down images bench fuzz dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,8 +26,8 @@ check: ## formatting, lints, documentation, dependency policy
 	$(TIMED) "lock file is current" cargo fetch --locked; \
 	$(TIMED) "cargo fmt" cargo fmt --all --check; \
 	$(TIMED) "cargo fmt of the fuzz targets" cargo fmt --manifest-path proxy/fuzz/Cargo.toml --check; \
-	$(TIMED) "cargo clippy" cargo clippy --locked --workspace --all-targets --keep-going -- -D warnings; \
-	RUSTDOCFLAGS="-D warnings" $(TIMED) "cargo doc" cargo doc --locked --workspace --no-deps; \
+	$(TIMED) "cargo clippy" cargo clippy --locked --workspace --all-targets --all-features --keep-going -- -D warnings; \
+	RUSTDOCFLAGS="-D warnings" $(TIMED) "cargo doc" cargo doc --locked --workspace --all-features --no-deps; \
 	$(TIMED) "install cargo-deny" .ci/need cargo-deny; \
 	$(TIMED) "cargo deny" .ci/deny
 
@@ -58,12 +58,16 @@ e2e: ## every test that needs a cluster: on that of KUBECONFIG, else on one that
 	$(TIMED) "Debian packages" .ci/packages tests/packages.txt tests/cluster/packages.txt; \
 	$(TIMED) "build tools" tests/cluster/build.sh $${KUBECONFIG:+kubectl helm helm3}; \
 	$(TIMED) "images" deploy/images.sh; \
-	$(TIMED) "build tests" cargo test --locked --package bindproxy-tests --features kubernetes --test kubernetes --no-run; \
+	$(TIMED) "build tests" cargo test --locked --package bindproxy-tests --features kubernetes --test charts --test kubernetes --no-run; \
 	if [ -z "$${KUBECONFIG:-}" ]; then \
 	  tests/cluster/up.sh --is-up || down=$(if $(KEEP),,yes); \
 	  $(TIMED) "cluster up" tests/cluster/up.sh --nodes 2; \
 	fi; \
 	$(TIMED) "run tests" .ci/e2e $(ARGS)
+
+# What lasts minutes by its nature (outages, the soak) is cut short in `make e2e` and runs in full length here.
+e2e-full: ## the same, with the long ones in full length: an hour or more
+	@BINDPROXY_E2E_FULL=1 $(MAKE) e2e
 
 cluster-up: ## a Kubernetes cluster of two nodes on this machine, for a desk (NODES=2; needs root)
 	@tests/cluster/up.sh --nodes $(or $(NODES),2)

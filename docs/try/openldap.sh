@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # A throw-away OpenLDAP to try bindproxy on: no root, no system service, everything in a temporary directory.
-# Listens on ldap://127.0.0.1:10389, locks an account after 3 wrong passwords, and ends with Ctrl-C.
+# Listens on ldap://127.0.0.1:10389 (another ADDRESS:PORT as argument), locks an account after 3 wrong passwords, and ends with Ctrl-C.
 # Needs Debian's packages slapd and ldap-utils.
 #   user   uid=alice,ou=people,dc=example,dc=org   password   correct-horse
 #   admin  cn=admin,dc=example,dc=org              password   admin
 set -euo pipefail
 
+address=${1:-127.0.0.1:10389}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir "$dir/db"
@@ -53,8 +54,8 @@ userPassword: correct-horse
 LDIF
 PATH=$PATH:/usr/sbin
 slapadd -q -f "$dir/slapd.conf" -l "$dir/seed.ldif"
-echo "OpenLDAP on ldap://127.0.0.1:10389; every bind that reaches it is a line below; Ctrl-C ends it"
-slapd -f "$dir/slapd.conf" -h ldap://127.0.0.1:10389 -d stats \
+echo "OpenLDAP on ldap://$address; every bind that reaches it is a line below; Ctrl-C ends it"
+slapd -f "$dir/slapd.conf" -h "ldap://$address" -d stats \
   2> >(grep --line-buffered -E 'BIND dn=".+" method|RESULT tag=97 err=[1-9]') &
 server=$!
 # Ended by a signal to this script alone, it takes its server along.

@@ -2,6 +2,7 @@
 # Takes the network away between pods.
 #
 #   cut.sh ADDRESS ADDRESS [PERCENT]   drops this share of the packets between two pods, both ways (default: all)
+#   cut.sh --to ADDRESS ADDRESS[:PORT] [PERCENT]   those from the first to the second alone, or to one TCP port of it
 #   cut.sh --heal                      ends all cuts
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/paths.sh"
@@ -25,16 +26,25 @@ if [ "${1:-}" = --heal ]; then
   exit 0
 fi
 
-[ $# -ge 2 ] || fail "cut.sh ADDRESS ADDRESS [PERCENT], or cut.sh --heal"
+one_way=
+if [ "${1:-}" = --to ]; then
+  one_way=yes
+  shift
+fi
+[ $# -ge 2 ] || fail "cut.sh [--to] ADDRESS ADDRESS [PERCENT], or cut.sh --heal"
 # On the node of the sender alone: a packet between two nodes passes both, and would be drawn for twice.
 lost='iifname "cni0"'
 [ "${3:-100}" -eq 100 ] || lost="$lost numgen random mod 100 < $3"
+to="ip daddr ${2%:*}"
+[ "$2" = "${2%:*}" ] || to="$to tcp dport ${2##*:}"
+back="ip saddr $2 ip daddr $1 $lost drop"
+[ -z "$one_way" ] || back=
 in_all_nodes <<NFT
 table ip bindproxy_cut {
   chain forward {
     type filter hook forward priority -10; policy accept;
-    ip saddr $1 ip daddr $2 $lost drop
-    ip saddr $2 ip daddr $1 $lost drop
+    ip saddr $1 $to $lost drop
+    $back
   }
 }
 NFT

@@ -1,6 +1,7 @@
 //! A certificate authority for one test, and certificates signed by it.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -44,10 +45,15 @@ impl Authority {
     /// A certificate for `localhost`, 127.0.0.1 and `names`, in files named after `stem`.
     #[must_use]
     pub fn server(&self, stem: &str, names: &[&str]) -> Identity {
-        let mut all = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        all.extend(names.iter().map(|&name| name.to_owned()));
-        let mut params = CertificateParams::new(all).expect("names that a certificate can carry");
-        params.distinguished_name.push(DnType::CommonName, "localhost");
+        self.sign(stem, &server(names))
+    }
+
+    /// [`Authority::server`] whose time is over after `left`.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "certificates end by the clock on the wall")]
+    pub fn server_for(&self, stem: &str, names: &[&str], left: Duration) -> Identity {
+        let mut params = server(names);
+        params.not_after = (SystemTime::now() + left).into();
         self.sign(stem, &params)
     }
 
@@ -87,6 +93,14 @@ impl Authority {
         std::fs::write(&identity.key_file, key.serialize_pem()).expect("write a key");
         identity
     }
+}
+
+fn server(names: &[&str]) -> CertificateParams {
+    let mut all = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    all.extend(names.iter().map(|&name| name.to_owned()));
+    let mut params = CertificateParams::new(all).expect("names that a certificate can carry");
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    params
 }
 
 fn member(cluster: &str) -> CertificateParams {

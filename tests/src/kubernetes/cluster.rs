@@ -101,6 +101,16 @@ pub fn cluster() -> &'static Cluster {
     })
 }
 
+/// An installation of the operator that one test needs otherwise.
+#[must_use]
+pub struct OtherInstallation(&'static Cluster);
+
+impl Drop for OtherInstallation {
+    fn drop(&mut self) {
+        self.0.install(&[]);
+    }
+}
+
 impl Cluster {
     fn connect() -> Self {
         let kubeconfig = kubeconfig().unwrap_or_else(|| {
@@ -144,6 +154,11 @@ impl Cluster {
             println!("{test} is left out: it takes parts of the cluster away, and this one is not ours");
         }
         self.own.as_deref()
+    }
+
+    /// How often a kubelet looks after its pods' files: as tests/cluster/kubelet.yaml has it, else the default.
+    pub fn kubelet_sync(&self) -> Duration {
+        Duration::from_secs(if self.own.is_some() { 10 } else { 60 })
     }
 
     /// The folder of a cluster that was started on this machine.
@@ -201,17 +216,7 @@ impl Cluster {
         all.extend(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s"].map(str::to_owned));
         // The suite of the API server, or a person, may have made the definition before.
         all.extend(["--take-ownership", "--force-conflicts"].map(str::to_owned));
-        for value in [
-            format!("image.repository={}/bindproxy-operator", image_registry()),
-            format!("image.tag={}", image_tag()),
-            format!("proxyImage.repository={}/bindproxy", image_registry()),
-            format!("proxyImage.tag={}", image_tag()),
-            // Another build under the same name is a reason for new pods.
-            format!("podAnnotations.image={}", self.image_identity()),
-        ] {
-            all.extend(["--set-string".to_owned(), value]);
-        }
-        all.extend(["--set".to_owned(), format!("operator.resyncSeconds={RESYNC_SECONDS}")]);
+        all.extend(self.values());
         all.extend(arguments.iter().map(|&word| word.to_owned()));
         let words: Vec<&str> = all.iter().map(String::as_str).collect();
         // Helm refuses a second one at a time.
@@ -219,6 +224,14 @@ impl Cluster {
         one_at_a_time.lock().expect("a lock on a file of our own");
         let (done, output) = self.helm(&words);
         assert!(done, "helm does not install the operator:\n{output}\n{}", super::diagnosis::of_the_operator());
+    }
+
+    /// As [`Cluster::install`], until what it returns is dropped: then the installation is what every other test expects,
+    /// also after a test that failed.
+    pub fn install_for_now(&'static self, arguments: &[&str]) -> OtherInstallation {
+        let other = OtherInstallation(self);
+        self.install(arguments);
+        other
     }
 
     /// Tells one build of the operator from another under the same name, where its archive is at hand.
@@ -230,9 +243,35 @@ impl Cluster {
         format!("h{:016x}", hasher.finish())
     }
 
+    /// The values of this suite, as arguments for Helm.
+    pub fn values(&self) -> Vec<String> {
+        let texts = [
+            ("image.repository", format!("{}/bindproxy-operator", image_registry())),
+            ("image.tag", image_tag()),
+            ("proxyImage.repository", format!("{}/bindproxy", image_registry())),
+            ("proxyImage.tag", image_tag()),
+            // Another build under the same name is a reason for new pods.
+            ("podAnnotations.image", self.image_identity()),
+        ];
+        let mut arguments = vec!["--set".to_owned(), format!("operator.resyncSeconds={RESYNC_SECONDS}")];
+        for (name, value) in texts {
+            arguments.extend(["--set-string".to_owned(), format!("{name}={value}")]);
+        }
+        arguments
+    }
+
     /// Runs Helm; whether it exited with 0, and what it said.
     pub fn helm(&self, arguments: &[&str]) -> (bool, String) {
-        let mut command = Command::new(program("HELM", "helm"));
+        Self::helm_of(program("HELM", "helm"), arguments)
+    }
+
+    /// As [`Cluster::helm`], with Helm 3.
+    pub fn helm3(&self, arguments: &[&str]) -> (bool, String) {
+        Self::helm_of(program("HELM3", "helm3"), arguments)
+    }
+
+    fn helm_of(program: PathBuf, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(program);
         if let Some(kubeconfig) = kubeconfig() {
             command.env("KUBECONFIG", kubeconfig);
         }
@@ -303,7 +342,7 @@ fn wait_for_connection(listener: &TcpListener, limit: Duration) -> bool {
 }
 
 /// `KUBECONFIG`, else that of the cluster which was started here.
-pub(super) fn kubeconfig() -> Option<PathBuf> {
+pub fn kubeconfig() -> Option<PathBuf> {
     let given = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
     given.or_else(|| Some(Path::new(OWN).join("kubeconfig")).filter(|path| path.exists()))
 }
@@ -314,7 +353,7 @@ fn own() -> Option<PathBuf> {
 }
 
 /// A program: what the environment variable names, else that of the cluster which was started here, else by name.
-pub(super) fn program(variable: &str, name: &str) -> PathBuf {
+pub fn program(variable: &str, name: &str) -> PathBuf {
     if let Some(program) = std::env::var_os(variable).filter(|program| !program.is_empty()) {
         return program.into();
     }

@@ -7,7 +7,9 @@ use super::cluster::{OPERATOR_PODS, SYSTEM};
 use super::kubectl::kubectl;
 
 const POD_LINES: &str = "--tail=40";
-const OPERATOR_LINES: &str = "--tail=60";
+/// The operator works for all tests at once: of so many lines, those that are about a namespace are shown.
+const OPERATOR_LINES: &str = "--tail=2000";
+const SHOWN: usize = 60;
 
 /// Everything about a namespace.
 pub(super) fn of(namespace: &str) -> String {
@@ -23,15 +25,26 @@ pub(super) fn of(namespace: &str) -> String {
         show(&mut report, &["logs", pod, "--namespace", namespace, "--all-containers", "--prefix", POD_LINES]);
         show(&mut report, &["logs", pod, "--namespace", namespace, "--previous", POD_LINES]);
     }
-    report.push_str(&of_the_operator());
+    report.push_str(&operator(|line| line.contains(namespace) || !line.contains("\"level\":\"INFO\"")));
     report
 }
 
 /// The operator's pods and their logs.
 pub(super) fn of_the_operator() -> String {
+    operator(|_| true)
+}
+
+fn operator(tells: impl Fn(&str) -> bool) -> String {
     let mut report = String::from("=== the operator ===\n");
     show(&mut report, &["get", "deployments,pods", "--namespace", SYSTEM, "-o", "wide"]);
-    show(&mut report, &["logs", "--namespace", SYSTEM, "--selector", OPERATOR_PODS, "--prefix", OPERATOR_LINES]);
+    show(&mut report, &["get", "events", "--namespace", SYSTEM, "--sort-by=.lastTimestamp"]);
+    let log = kubectl(&["logs", "--namespace", SYSTEM, "--selector", OPERATOR_PODS, "--prefix", OPERATOR_LINES]);
+    let lines: Vec<&str> = log.output.lines().filter(|line| tells(line)).collect();
+    for line in &lines[lines.len().saturating_sub(SHOWN)..] {
+        report.push_str(line);
+        report.push('\n');
+    }
+    report.push_str(&log.errors);
     report
 }
 

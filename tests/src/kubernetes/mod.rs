@@ -17,11 +17,15 @@ pub mod clients;
 pub mod cluster;
 pub mod components;
 mod diagnosis;
+pub mod extent;
 pub mod figures;
+pub mod installation;
 pub mod kubectl;
 pub mod namespace;
 pub mod network;
+pub mod nodes;
 pub mod pods;
+pub mod secrecy;
 pub mod upstream;
 
 pub use bind_proxy::Proxies;

@@ -1,7 +1,10 @@
 //! A namespace for one test: its own, at the Pod Security level *restricted*, gone when the test has passed.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -9,6 +12,7 @@ use kube::Resource;
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 
+use crate::certificates::Identity;
 use crate::wait;
 
 use super::bind_proxy::Proxies;
@@ -20,7 +24,7 @@ use super::kubectl::{Answer, kubectl_with_input};
 pub const LABEL: &str = "bindproxy.io/e2e";
 
 /// Runs a test beside others in a namespace `e2e-TEST-…`. When it fails, what is there is printed, and the namespace stays
-/// until the next run; with `KEEP=1` it stays anyway.
+/// (`kubectl delete namespace -l bindproxy.io/e2e` removes all such); with `KEEP=1` it stays anyway.
 pub fn with_namespace(test: &str, body: impl FnOnce(&Namespace)) {
     let cluster = cluster();
     let _company = shared();
@@ -44,14 +48,22 @@ fn run(cluster: &'static Cluster, test: &str, body: impl FnOnce(&Namespace)) {
         Ok(()) => namespace.delete(),
         Err(panic) => {
             println!("{}", diagnosis::of(&namespace.name));
+            // Again, because the report above has moved it out of sight.
+            println!("=== {test} failed: {}", message(panic.as_ref()));
             resume_unwind(panic);
         }
     }
 }
 
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
+}
+
 /// A namespace, and the objects in it.
 pub struct Namespace {
     cluster: &'static Cluster,
+    test: String,
     name: String,
 }
 
@@ -70,7 +82,12 @@ impl Namespace {
         let answer = kubectl_with_input(&["create", "-f", "-"], &manifest.to_string());
         assert!(answer.done, "namespace {name}: {}", answer.errors);
         println!("namespace {name}");
-        Self { cluster, name }
+        Self { cluster, test: test.to_owned(), name }
+    }
+
+    /// The test that it is for.
+    pub fn test(&self) -> &str {
+        &self.test
     }
 
     /// Its name.
@@ -144,13 +161,32 @@ impl Namespace {
         );
     }
 
+    /// A Secret of type `kubernetes.io/tls`, made or replaced.
+    pub fn tls_secret(&self, name: &str, identity: &Identity) {
+        let read = |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let data = json!({"tls.crt": read(&identity.certificate_file), "tls.key": read(&identity.key_file)});
+        let manifest = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name},
+            "type": "kubernetes.io/tls",
+            "stringData": data,
+        });
+        self.apply(&manifest.to_string());
+    }
+
     /// Applies a BindProxy with this `spec`, as YAML; does not wait for it.
     pub fn bind_proxy(&self, name: &str, spec: &str) -> Proxies<'_> {
         let indented: String = spec.lines().map(|line| format!("  {line}\n")).collect();
         self.apply(&format!(
             "apiVersion: bindproxy.io/v1alpha1\nkind: BindProxy\nmetadata:\n  name: {name}\nspec:\n{indented}"
         ));
-        Proxies::new(self, name)
+        self.proxies(name)
+    }
+
+    /// A BindProxy that somebody else applies, such as Helm.
+    pub fn proxies(&self, name: &str) -> Proxies<'_> {
+        Proxies::of(self, name)
     }
 
     /// Polls until `condition` yields a value; panics after `limit`, naming `what` was waited for.
@@ -165,7 +201,8 @@ impl Namespace {
         })
     }
 
-    fn delete(&self) {
+    /// Deletes it; does not wait.
+    pub fn delete(&self) {
         let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.cluster.client());
         let deleted = self.cluster.ask(namespaces.delete(&self.name, &DeleteParams::background()));
         deleted.unwrap_or_else(|error| panic!("delete namespace {}: {error}", self.name));

@@ -2,7 +2,7 @@
 //! machine. Clients on this machine still reach every pod.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -33,6 +33,17 @@ impl Cuts {
     pub fn lose(&self, one: &Pod, other: &Pod, percent: u32) {
         let addresses = [one, other].map(|pod| pod.address(0).ip().to_string());
         process::run(script().args(addresses).arg(percent.to_string()));
+    }
+
+    /// Drops every packet from a pod to a port somewhere else, such as that of a directory on this machine.
+    pub fn cut_from(&self, pod: &Pod, place: SocketAddr) {
+        process::run(script().arg("--to").arg(pod.address(0).ip().to_string()).arg(place.to_string()));
+    }
+
+    /// Drops this share of the packets from one pod to another; those the other way arrive.
+    pub fn lose_towards(&self, from: &Pod, to: &Pod, percent: u32) {
+        let addresses = [from, to].map(|pod| pod.address(0).ip().to_string());
+        process::run(script().arg("--to").args(addresses).arg(percent.to_string()));
     }
 
     /// Cuts every pod of `left` from every pod of `right`.

@@ -2,7 +2,9 @@
 //! is no shell in its image.
 
 use std::fmt;
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::process::Command;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -117,7 +119,7 @@ impl Pod {
 
     /// What its container has logged since it was last started.
     pub fn log(&self) -> String {
-        let parameters = LogParams { container: Some("bindproxy".to_owned()), ..LogParams::default() };
+        let parameters = LogParams { container: self.first_container(), ..LogParams::default() };
         cluster().ask(self.api().logs(&self.name(), &parameters)).unwrap_or_else(|error| panic!("{self}: {error}"))
     }
 
@@ -129,6 +131,17 @@ impl Pod {
             let answer = kubectl(&["logs", "--follow", "--container", "bindproxy", "--namespace", &namespace, &name]);
             answer.output + &answer.errors
         })
+    }
+
+    /// What its container had logged before it was last started again; `None` when it never was.
+    pub fn previous_log(&self) -> Option<String> {
+        let parameters = LogParams { container: self.first_container(), previous: true, ..LogParams::default() };
+        (self.restarts() > 0).then(|| cluster().ask(self.api().logs(&self.name(), &parameters)).ok()).flatten()
+    }
+
+    /// Others may have been injected after it.
+    fn first_container(&self) -> Option<String> {
+        self.object.spec.as_ref()?.containers.first().map(|container| container.name.clone())
     }
 
     /// Deletes it as `kubectl delete pod` does; does not wait.
@@ -167,6 +180,11 @@ impl Pod {
         id.unwrap_or_else(|| panic!("no process of {self} in\n{tasks}"))
     }
 
+    /// What its process takes now; only on a cluster that was started here.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.process()).unwrap_or_else(|| panic!("{self} ended while it was looked at"))
+    }
+
     /// Signals its process: SIGKILL is a crash, SIGSTOP a pod that hangs with its sockets open.
     pub fn signal(&self, signal: Signal) {
         rustix::process::kill_process(self.process(), signal).unwrap_or_else(|error| panic!("{self}: {error}"));
@@ -174,6 +192,38 @@ impl Pod {
 
     fn api(&self) -> Api<core::Pod> {
         Api::namespaced(cluster().client(), &self.namespace)
+    }
+}
+
+/// Ticks of a second in /proc: `USER_HZ`, which is the same on every architecture that programs in Rust run on.
+const TICKS: u64 = 100;
+
+/// What a process takes, as the kernel tells (`/proc`).
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Resident memory, in octets (`VmRSS`).
+    pub resident: u64,
+    /// Time on a processor since it began, of all its threads.
+    pub processor: Duration,
+    /// Open files and sockets.
+    pub descriptors: usize,
+}
+
+impl Usage {
+    /// `None` when there is no such process.
+    #[must_use]
+    pub fn of(process: Pid) -> Option<Self> {
+        let folder = Path::new("/proc").join(process.as_raw_nonzero().to_string());
+        let status = fs::read_to_string(folder.join("status")).ok()?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?;
+        let stat = fs::read_to_string(folder.join("stat")).ok()?;
+        // The name in parentheses may hold anything; user and system time are the 12th and 13th field after it.
+        let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>).sum();
+        Some(Self {
+            resident: resident.parse::<u64>().ok()? * 1024,
+            processor: Duration::from_millis(ticks * (1000 / TICKS)),
+            descriptors: fs::read_dir(folder.join("fd")).ok()?.count(),
+        })
     }
 }
 

@@ -5,8 +5,9 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use bindproxy_tests::wait::Stopwatch;
 use serde_json::{Value, json};
 
 use crate::helm::{Chart, Helm, answer, documents, objects, path, program, value_files};
@@ -63,7 +64,7 @@ impl Server {
 
     /// What would become of `pod` in `namespace`. A namespace's default account appears a moment after it.
     fn admitted(&self, namespace: &str, pod: &Value) -> Result<Value, String> {
-        let started = Instant::now();
+        let started = Stopwatch::start();
         loop {
             let arguments = ["create", "--dry-run=server", "-o", "json", "-n", namespace, "-f", "-"];
             match self.kubectl(&arguments, &pod.to_string()) {
@@ -187,7 +188,7 @@ fn the_policy_injects_once_and_only_where_both_labels_are() {
     let labelled = server.namespace("inject", &[&enabled, "pod-security.kubernetes.io/enforce=restricted"]);
     let other = server.namespace("inject-other", &[]);
 
-    let started = Instant::now();
+    let started = Stopwatch::start();
     let pod = loop {
         let pod = server.admitted(&labelled, &application(json!({}))).unwrap();
         if pod["spec"]["initContainers"].is_array() {
@@ -244,7 +245,7 @@ fn the_policy_injects_once_and_only_where_both_labels_are() {
 }
 
 /// Rights that are asked for with the operator's account: verb, resource, whether it should have them.
-const RIGHTS: [(&str, &str, bool); 27] = [
+const RIGHTS: [(&str, &str, bool); 28] = [
     ("list", "bindproxies.bindproxy.io", true),
     ("watch", "bindproxies.bindproxy.io", true),
     ("patch", "bindproxies.bindproxy.io/status", true),
@@ -270,6 +271,7 @@ const RIGHTS: [(&str, &str, bool); 27] = [
     ("delete", "pods", false),
     ("create", "pods/exec", false),
     ("create", "events.events.k8s.io", true),
+    ("list", "events", true),
     ("create", "roles.rbac.authorization.k8s.io", false),
     ("list", "namespaces", false),
 ];
@@ -293,7 +295,7 @@ fn the_operators_account_may_what_the_table_says_and_only_in_its_namespaces() {
         server.kubectl(&["apply", "-f", "-"], &manifests).unwrap();
         let account = format!("system:serviceaccount:{home}:{name}");
         let seen_in = if everywhere { &other } else { &watched };
-        let started = Instant::now();
+        let started = Stopwatch::start();
         while !server.allowed(&account, &[("list", "bindproxies.bindproxy.io", seen_in)])[0] {
             assert!(started.elapsed() < NOTICE, "the roles have no effect");
             std::thread::sleep(Duration::from_millis(100));
