@@ -14,6 +14,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::utils::Backoff;
 use kube::runtime::{Controller, WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -27,6 +28,10 @@ use crate::reconcile::{self, Context, ReconcileError, failure};
 
 /// Changes that come together (a pod and its StatefulSet) are one look.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// The first and the longest pause before a watch that failed is tried again. After an outage of the API server nothing is
+/// noticed before that is over.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
 
 /// A BindProxy as it is stored, whether or not it can be read.
 pub type Stored = DeserializeGuard<BindProxy>;
@@ -111,7 +116,7 @@ impl Place<'_> {
         let (reader, writer) = store();
         let failed = self.failed::<Stored>();
         let stream = watcher(self.api::<Stored>(), watcher::Config::default())
-            .default_backoff()
+            .backoff(pauses())
             .reflect(writer)
             .touched_objects()
             .inspect_err(failed)
@@ -140,7 +145,7 @@ impl Place<'_> {
         let (reader, writer) = store();
         watched.insert(self.namespace.map(str::to_owned), reader);
         watcher(self.api::<K>(), watcher::Config::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER}")))
-            .default_backoff()
+            .backoff(pauses())
             // Half of an object, and of no use here.
             .modify(|object| object.managed_fields_mut().clear())
             .reflect(writer)
@@ -156,6 +161,29 @@ impl Place<'_> {
             metrics.watch_restarted(&kind);
             tracing::warn!(kind = %kind, error = failure::chain(error), "a watch failed and is started again");
         }
+    }
+}
+
+/// The pause before the next attempt: twice the last one.
+struct Pauses(Duration);
+
+fn pauses() -> Pauses {
+    Pauses(PAUSES.0)
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.0;
+        self.0 = pause.saturating_mul(2).min(PAUSES.1);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0 = PAUSES.0;
     }
 }
 
@@ -268,5 +296,19 @@ fn told(result: Result<(ObjectRef<Stored>, Action), ControllerError<ReconcileErr
         Err(error @ ControllerError::RunnerError(_)) => {
             tracing::error!(error = failure::chain(&error), "the controller's queue failed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound_that_is_short_and_begin_again() {
+        let mut pauses = pauses();
+        let seconds: Vec<f64> = pauses.by_ref().take(7).map(|pause| pause.as_secs_f64()).collect();
+        assert_eq!(seconds, [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]);
+        pauses.reset();
+        assert_eq!(pauses.next(), Some(PAUSES.0));
     }
 }
