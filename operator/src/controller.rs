@@ -15,6 +15,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::utils::Backoff;
 use kube::runtime::{Controller, WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -28,6 +29,10 @@ use crate::reconcile::{self, Context, ReconcileError, failure};
 
 /// Changes that come together (a pod and its StatefulSet) are one look.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// The first and the longest pause before a watch that failed is tried again. After an outage of the API server nothing is
+/// noticed before that is over.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
 
 /// A BindProxy as it is stored, whether or not it can be read.
 pub type Stored = DeserializeGuard<BindProxy>;
@@ -112,7 +117,7 @@ impl Place<'_> {
         let (reader, writer) = store();
         let failed = self.failed::<Stored>();
         let stream = watcher(self.api::<Stored>(), watcher::Config::default())
-            .default_backoff()
+            .backoff(pauses())
             .reflect(writer)
             .touched_objects()
             .inspect_err(failed)
@@ -142,7 +147,7 @@ impl Place<'_> {
         watched.insert(self.namespace.map(str::to_owned), reader);
         let stream =
             watcher(self.api::<K>(), watcher::Config::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER}")))
-                .default_backoff()
+                .backoff(pauses())
                 // Half of an object, and of no use here.
                 .modify(|object| object.managed_fields_mut().clear())
                 .reflect(writer)
@@ -166,6 +171,29 @@ impl Place<'_> {
 /// BindProxies would not be seen for many minutes.
 fn apart<K>(watch: impl Stream<Item = Result<K, watcher::Error>>) -> impl Stream<Item = Result<K, watcher::Error>> {
     watch.filter(|object| ready(object.is_ok()))
+}
+
+/// The pause before the next attempt: twice the last one.
+struct Pauses(Duration);
+
+fn pauses() -> Pauses {
+    Pauses(PAUSES.0)
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.0;
+        self.0 = pause.saturating_mul(2).min(PAUSES.1);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0 = PAUSES.0;
+    }
 }
 
 fn triggering<K>(stream: Watch<K>) -> Trigger
@@ -292,7 +320,7 @@ mod tests {
     use kube::runtime::reflector::store;
     use kube::runtime::{Controller, watcher};
 
-    use super::apart;
+    use super::{Backoff as _, PAUSES, apart, pauses};
 
     /// Two watches fail again and again, as each does after an outage; a third has news.
     #[tokio::test]
@@ -324,5 +352,14 @@ mod tests {
             Err(watcher::Error::WatchError(expired))
         })
         .take(20)
+    }
+
+    #[test]
+    fn pauses_grow_to_a_bound_that_is_short_and_begin_again() {
+        let mut pauses = pauses();
+        let seconds: Vec<f64> = pauses.by_ref().take(7).map(|pause| pause.as_secs_f64()).collect();
+        assert_eq!(seconds, [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]);
+        pauses.reset();
+        assert_eq!(pauses.next(), Some(PAUSES.0));
     }
 }
