@@ -14,6 +14,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::utils::Backoff;
 use kube::runtime::{Controller, WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -240,10 +241,7 @@ fn ready_condition(bind_proxy: &BindProxy) -> Option<&Condition> {
 pub async fn run(watches: Vec<Watches>, concurrency: u16, context: Arc<Context>, stop: Receiver<bool>) {
     let controllers = watches.into_iter().map(|watches| {
         let Watches { bind_proxies, reader, owned } = watches;
-        let stopped = wait_for(stop.clone());
-        let controller = Controller::for_stream(bind_proxies, reader)
-            .with_config(Config::default().concurrency(concurrency).debounce(DEBOUNCE))
-            .graceful_shutdown_on(stopped);
+        let controller = controller(bind_proxies, reader, concurrency).graceful_shutdown_on(wait_for(stop.clone()));
         owned
             .into_iter()
             .fold(controller, |controller, watch| watch(controller))
@@ -251,6 +249,29 @@ pub async fn run(watches: Vec<Watches>, concurrency: u16, context: Arc<Context>,
             .for_each(async |result| told(result))
     });
     join_all(controllers).await;
+}
+
+fn controller(bind_proxies: Watch<Stored>, reader: Store<Stored>, concurrency: u16) -> Controller<Stored> {
+    Controller::for_stream(bind_proxies, reader)
+        .with_config(Config::default().concurrency(concurrency).debounce(DEBOUNCE))
+        .trigger_backoff(NoPause)
+}
+
+/// Each watch pauses by itself after a failure. A pause of the controller would be one of all watches, also of those that
+/// are well again: when the API server comes back, eight watches that fail one after the other would add up to minutes in
+/// which no change is seen.
+struct NoPause;
+
+impl Iterator for NoPause {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+}
+
+impl Backoff for NoPause {
+    fn reset(&mut self) {}
 }
 
 async fn wait_for(mut stop: Receiver<bool>) {
@@ -268,5 +289,39 @@ fn told(result: Result<(ObjectRef<Stored>, Action), ControllerError<ReconcileErr
         Err(error @ ControllerError::RunnerError(_)) => {
             tracing::error!(error = failure::chain(&error), "the controller's queue failed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    /// The pauses of the library would be 0.8 s, 1.6 s, 3.2 s and so on up to 30 s each.
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn watches_that_fail_hold_no_other_watch_up() {
+        let failures = stream::iter((0..20).map(|_| Err(watcher::Error::NoResourceVersion)));
+        let well: Watch<Stored> = stream::pending().boxed();
+        let (reader, mut writer) = store();
+        for event in [watcher::Event::Init, watcher::Event::InitDone] {
+            writer.apply_watcher_event(&event);
+        }
+        let pod = Pod {
+            metadata: kube::api::ObjectMeta { name: Some("corp-0".to_owned()), ..Default::default() },
+            ..Default::default()
+        };
+        let told = controller(well, reader, 1)
+            .watches_stream(failures.chain(stream::iter([Ok(pod)])), |_| Some(ObjectRef::new("corp").within("mail")))
+            .run(
+                |_, _| async { Ok::<_, std::io::Error>(Action::await_change()) },
+                |_, _: &std::io::Error, _| Action::await_change(),
+                Arc::new(()),
+            );
+        // What came after the failures is looked for in the store, which does not have it.
+        let came = told.any(|result| async move { matches!(result, Err(ControllerError::ObjectNotFound(_))) });
+        assert_eq!(tokio::time::timeout(LIMIT, came).await, Ok(true));
     }
 }
