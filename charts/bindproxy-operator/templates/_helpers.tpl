@@ -7,7 +7,10 @@
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
 {{- else }}
 {{- $name := include "bindproxy-operator.name" . }}
-{{- if contains $name .Release.Name }}
+{{- /* The release of the documentation is called bindproxy: bindproxy-bindproxy-operator would help nobody. */ -}}
+{{- if eq .Release.Name "bindproxy" }}
+{{- $name | trunc 50 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
 {{- .Release.Name | trunc 50 | trimSuffix "-" }}
 {{- else }}
 {{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::build::Objects;
+use super::quantity;
 use crate::identity::{FIELD_MANAGER, Identity};
 use crate::kinds::Kinds;
 use crate::metrics::Metrics;
@@ -272,8 +273,8 @@ impl Wanted {
         Ok(Self { kind: kind.to_owned(), name: object.name_any(), value })
     }
 
-    /// Whether an object holds all that is wanted. Where the API server writes a value in another way than
-    /// we do (a quantity), this says no, and the apply that follows changes nothing.
+    /// Whether an object holds all that is wanted. Where the API server writes a value in a way of its own that is not
+    /// known here, this says no, and the apply that follows changes nothing.
     fn is_there<K: Serialize>(&self, now: &K) -> Result<bool, ApplyError> {
         let mut now = serde_json::to_value(now)
             .map_err(|error| ApplyError::Serialize(format!("{} {}", self.kind, self.name), error))?;
@@ -292,12 +293,26 @@ impl Wanted {
 /// one makes it differ, which costs an apply and no more.
 fn holds(there: &Value, wanted: &Value) -> bool {
     match (there, wanted) {
-        (Value::Object(there), Value::Object(wanted)) => wanted
-            .iter()
-            .all(|(key, value)| there.get(key).map_or_else(|| is_empty(value), |there| holds(there, value))),
+        (Value::Object(there), Value::Object(wanted)) => wanted.iter().all(|(key, value)| match there.get(key) {
+            None => is_empty(value),
+            Some(there) if QUANTITIES.contains(&key.as_str()) => holds_quantities(there, value),
+            Some(there) => holds(there, value),
+        }),
         (Value::Array(there), Value::Array(wanted)) => {
             there.len() == wanted.len() && there.iter().zip(wanted).all(|(there, wanted)| holds(there, wanted))
         }
+        (there, wanted) => there == wanted,
+    }
+}
+
+/// Fields that hold quantities by name of the resource.
+const QUANTITIES: [&str; 2] = ["limits", "requests"];
+
+fn holds_quantities(there: &Value, wanted: &Value) -> bool {
+    match (there, wanted) {
+        (Value::Object(there), Value::Object(wanted)) => wanted.iter().all(|(resource, amount)| {
+            there.get(resource).is_some_and(|there| there == amount || quantity::are_same(there, amount))
+        }),
         (there, wanted) => there == wanted,
     }
 }
@@ -322,7 +337,13 @@ mod tests {
 
     #[test]
     fn an_object_is_there_when_it_holds_all_that_is_wanted() {
-        let there = json!({"a": 1, "list": [{"name": "x", "default": true}], "others": "field"});
+        let there = json!({
+            "a": 1,
+            "list": [{"name": "x", "default": true}],
+            "others": "field",
+            "resources": {"limits": {"cpu": "1"}, "requests": {"memory": "1Gi"}},
+            "version": "1",
+        });
         for (wanted, expected) in [
             (json!({"a": 1}), true),
             (json!({"a": 2}), false),
@@ -332,6 +353,12 @@ mod tests {
             (json!({"list": [{"name": "x"}]}), true),
             (json!({"list": [{"name": "y"}]}), false),
             (json!({"list": []}), false),
+            (json!({"resources": {"limits": {"cpu": "1000m"}, "requests": {"memory": "1024Mi"}}}), true),
+            (json!({"resources": {"limits": {"cpu": "1"}, "requests": {}}}), true),
+            (json!({"resources": {"limits": {"cpu": "2"}}}), false),
+            (json!({"resources": {"limits": {"memory": "1Gi"}}}), false),
+            // Elsewhere text is text.
+            (json!({"version": "1000m"}), false),
         ] {
             assert_eq!(holds(&there, &wanted), expected, "{wanted}");
         }

@@ -23,6 +23,7 @@ pub mod nudge;
 pub mod observation;
 pub mod observe;
 pub mod outcome;
+pub mod quantity;
 pub mod refusal;
 pub mod status;
 pub mod validate;

@@ -1,5 +1,7 @@
 //! Which answers of the API server are for a person to repair: they become a condition, not an error.
 
+use kube::core::Status;
+
 use super::apply::ApplyError;
 use super::dereference::DereferenceError;
 use super::outcome::{Refusal, RefusalReason};
@@ -9,7 +11,7 @@ use super::outcome::{Refusal, RefusalReason};
 pub fn of_dereference(error: &DereferenceError) -> Option<Refusal> {
     let DereferenceError::Read { what, source } = error;
     match source {
-        kube::Error::Api(status) if status.is_forbidden() => Some(forbidden(&format!("read {what}"), &status.message)),
+        kube::Error::Api(status) if is_refused(status) => Some(forbidden(&format!("read {what}"), &status.message)),
         _ => None,
     }
 }
@@ -31,7 +33,7 @@ pub fn of_apply(error: &ApplyError) -> Option<Refusal> {
 
 fn of_write(kind: &str, name: &str, verb: &str, source: &kube::Error) -> Option<Refusal> {
     match source {
-        kube::Error::Api(status) if status.is_forbidden() => {
+        kube::Error::Api(status) if is_refused(status) => {
             Some(forbidden(&format!("let {kind} {name} be {verb}"), &status.message))
         }
         // The API server's own rules about a part that is passed on as it is: resources, affinity, service.
@@ -41,6 +43,12 @@ fn of_write(kind: &str, name: &str, verb: &str, source: &kube::Error) -> Option<
         }),
         _ => None,
     }
+}
+
+/// Whether the operator lacks a right. Where a namespace is going, nobody may make anything in it, and no right helps.
+fn is_refused(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.is_forbidden() && !causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 fn forbidden(what: &str, message: &str) -> Refusal {
@@ -68,5 +76,42 @@ mod tests {
         assert!(!quota.message.contains("give its role"), "{}", quota.message);
         let right = forbidden("let Service corp be applied", "services is forbidden: User cannot patch");
         assert!(right.message.contains("give its role"), "{}", right.message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::response::{StatusCause, StatusDetails};
+
+    use super::*;
+
+    fn secret_refused(causes: Vec<StatusCause>) -> ApplyError {
+        let mut status = Status::failure("secrets is forbidden", "Forbidden").with_code(403);
+        status.details = Some(StatusDetails {
+            name: "mail".to_owned(),
+            group: String::new(),
+            kind: "namespaces".to_owned(),
+            uid: String::new(),
+            causes,
+            retry_after_seconds: 0,
+        });
+        ApplyError::Write {
+            kind: "Secret".to_owned(),
+            name: "corp-cluster".to_owned(),
+            verb: "created",
+            source: Box::new(kube::Error::Api(Box::new(status))),
+        }
+    }
+
+    #[test]
+    fn a_lacking_right_is_for_a_person_and_a_namespace_that_goes_is_not() {
+        let refusal = of_apply(&secret_refused(Vec::new())).expect("a refusal");
+        assert_eq!(refusal.reason, RefusalReason::PermissionDenied);
+        let going = StatusCause {
+            reason: "NamespaceTerminating".to_owned(),
+            message: "namespace mail is being terminated".to_owned(),
+            field: "metadata.namespace".to_owned(),
+        };
+        assert_eq!(of_apply(&secret_refused(vec![going])), None);
     }
 }

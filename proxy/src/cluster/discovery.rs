@@ -17,6 +17,9 @@ use super::mesh::Mesh;
 
 /// How often the sources are asked, on average.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// How often while this process joins. A pod of a new StatefulSet is often there before its name is, and clients wait
+/// for it.
+const WHILE_JOINING: Duration = Duration::from_millis(500);
 /// They are not asked more often than this, however many connections are lost at once.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(250);
 /// Answers are kept no longer than this, whatever they say: members come and go within seconds.
@@ -55,7 +58,8 @@ pub(super) async fn run(mesh: Rc<Mesh>, places: Vec<Place>) {
         if let Some(found) = sources.addresses() {
             mesh.discovered(&found);
         }
-        let interval = INTERVAL.mul_f64(rand::rng().random_range(0.8..1.2));
+        let often = if mesh.is_joining() { WHILE_JOINING } else { INTERVAL };
+        let interval = often.mul_f64(rand::rng().random_range(0.8..1.2));
         // A connection that is lost may tell of a member that is elsewhere now, and one that is accepted of
         // a new member. A hundred of them together are one reason to ask.
         if tokio::time::timeout(interval, mesh.ask_again.notified()).await.is_ok() {

@@ -173,6 +173,11 @@ async fn run(start: Start, handle: Arc<ClusterHandle>, mut inputs: mpsc::Unbound
 }
 
 impl Mesh {
+    /// Whether this process still joins.
+    pub(super) fn is_joining(&self) -> bool {
+        self.handle.has_joined().is_none()
+    }
+
     /// The present tick of the process's own clock, for timers.
     pub(super) fn process_now(&self) -> Tick {
         self.shared.clock.now()

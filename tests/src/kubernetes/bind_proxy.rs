@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::ldap::Endpoint;
 use crate::wait::Stopwatch;
 
-use super::clients::LDAP_PORT;
+use super::clients::{LDAP_PORT, Outcome, login};
 use super::namespace::Namespace;
 use super::pods::Pod;
 
@@ -173,6 +173,18 @@ impl<'n> Proxies<'n> {
     /// Sum of a metric over all pods that are ready.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.pods().iter().filter(|pod| pod.ready()).map(|pod| pod.metric(name, labels)).sum()
+    }
+
+    /// Presents a password that the directory refuses to one pod, and waits until all pods know it. A machine that is busy
+    /// may let the deadline of a lease pass, so that the first binds of a storm are more than one.
+    pub fn teach(&self, name: &str, stale: &str) {
+        let pods = self.pods();
+        let known = |pod: &Pod| pod.metric("bindproxy_cache_entries", &[]);
+        let wanted: Vec<f64> = pods.iter().map(|pod| known(pod) + 1.0).collect();
+        assert_eq!(login(pods[0].address(LDAP_PORT), name, stale), Outcome::Code(49), "{}", pods[0]);
+        self.until("all pods to know a stale password", Duration::from_secs(10), || {
+            pods.iter().zip(&wanted).all(|(pod, wanted)| known(pod) >= *wanted).then_some(())
+        });
     }
 
     /// Waits for anything else; the message of the failure tells the last status.

@@ -20,8 +20,10 @@ pub const LDAP_PORT: u16 = 3389;
 /// The port of a pod for the Service's 636.
 pub const LDAPS_PORT: u16 = 3636;
 
-/// How often one attempt is made again when the connection ended under it.
-const MOST_TRIES: u32 = 5;
+/// How often one attempt is made at most when the connection ends under it: at once, or by a client with patience.
+const MOST_TRIES: [u32; 2] = [5, 12];
+/// Of a client with patience, from its first try to its second; the next pause is twice as long, up to the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(500)];
 
 /// Clients under construction.
 #[derive(Clone, Debug)]
@@ -32,6 +34,7 @@ pub struct Clients {
     pause: Duration,
     keep: bool,
     retry: bool,
+    patience: bool,
 }
 
 impl Clients {
@@ -47,6 +50,7 @@ impl Clients {
             pause: Duration::from_millis(100),
             keep: true,
             retry: false,
+            patience: false,
         }
     }
 
@@ -90,6 +94,14 @@ impl Clients {
     pub fn retrying(mut self) -> Self {
         self.retry = true;
         self
+    }
+
+    /// As [`Clients::retrying`], with growing pauses, for some seconds in all: until a Service knows that a pod crashed, it
+    /// goes on sending connections there.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.patience = true;
+        self.retrying()
     }
 
     /// Lets them begin.
@@ -388,8 +400,13 @@ fn client(number: usize, plan: &Clients, shared: &Shared) {
                 connection = None;
             }
             let (target, outcome) = attempt(&mut connection, &mut turn, shared, name, password);
-            if matches!(outcome, Outcome::Code(_)) || !plan.retry || before.len() as u32 + 1 >= MOST_TRIES {
+            let tries = MOST_TRIES[usize::from(plan.patience)];
+            if matches!(outcome, Outcome::Code(_)) || !plan.retry || before.len() as u32 + 1 >= tries {
                 break (target, outcome);
+            }
+            if plan.patience {
+                let [first, longest] = PAUSES;
+                std::thread::sleep(longest.min(first * (1 << before.len())));
             }
             before.push(outcome);
         };

@@ -24,7 +24,7 @@ use super::kubectl::{Answer, kubectl_with_input};
 pub const LABEL: &str = "bindproxy.io/e2e";
 
 /// Runs a test beside others in a namespace `e2e-TEST-…`. When it fails, what is there is printed, and the namespace stays
-/// until the next run; with `KEEP=1` it stays anyway.
+/// (`kubectl delete namespace -l bindproxy.io/e2e` removes all such); with `KEEP=1` it stays anyway.
 pub fn with_namespace(test: &str, body: impl FnOnce(&Namespace)) {
     let cluster = cluster();
     let _company = shared();

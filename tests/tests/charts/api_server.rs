@@ -245,7 +245,7 @@ fn the_policy_injects_once_and_only_where_both_labels_are() {
 }
 
 /// Rights that are asked for with the operator's account: verb, resource, whether it should have them.
-const RIGHTS: [(&str, &str, bool); 27] = [
+const RIGHTS: [(&str, &str, bool); 28] = [
     ("list", "bindproxies.bindproxy.io", true),
     ("watch", "bindproxies.bindproxy.io", true),
     ("patch", "bindproxies.bindproxy.io/status", true),
@@ -271,6 +271,7 @@ const RIGHTS: [(&str, &str, bool); 27] = [
     ("delete", "pods", false),
     ("create", "pods/exec", false),
     ("create", "events.events.k8s.io", true),
+    ("list", "events", true),
     ("create", "roles.rbac.authorization.k8s.io", false),
     ("list", "namespaces", false),
 ];

@@ -49,7 +49,7 @@ fn values_that_contradict_each_other() {
         &["operator.replicas=2", "operator.leaderElection.enabled=false"],
         &["operator.replicas", "leaderElection"],
     );
-    refused(&["operator.leaderElection.renewSeconds=15"], &["renewSeconds below leaseSeconds"]);
+    refused(&["operator.leaderElection.renewSeconds=15"], &["renewSeconds must be below leaseSeconds"]);
     refused(
         &["metrics.podMonitor.enabled=true", "metrics.serviceMonitor.enabled=true"],
         &["metrics.podMonitor.enabled and metrics.serviceMonitor.enabled"],

@@ -36,6 +36,7 @@ fn without_the_api_server_everybody_serves() {
             ["phone", "person", "early", "late"].map(|uid| slapd.add_user(&format!("api-down-{uid}"), "right"));
         let mut targets = proxies.addresses();
         targets.push(proxies.service(389));
+        proxies.teach(&phone, "stale");
         let storm = Clients::at(targets.clone(), &phone, "stale").count(12).connecting_anew().retrying().start();
         let logins = Clients::at(targets, &person, "right").count(4).connecting_anew().retrying().start();
         storm.until(100);

@@ -54,7 +54,7 @@ fn broken(proxies: &Proxies<'_>, load: &Running, change: &str, words: &[&str]) {
     assert_eq!(progressing.reason, "RollingUpdate");
     // A roll that did not stop would have taken the next pod after `minReadySeconds`.
     let made = load.log().len();
-    load.until(made + 400);
+    load.until(made + 250);
     let after = proxies.pods();
     assert_eq!(uids(&after)[..2], before[..2], "only one pod is down");
     assert!(after[..2].iter().all(|pod| pod.ready() && pod.restarts() == 0));

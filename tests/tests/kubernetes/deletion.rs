@@ -36,7 +36,8 @@ fn goes(namespace: &Namespace, before_the_end: impl FnOnce()) {
     let authority = Authority::new(scratch.path());
     namespace.tls_secret("my-tls", &authority.server("server", &[]));
     namespace.config_map("my-ca", &[("ca.crt", &directory.ca())]);
-    namespace.secret("my-key", &[("key", &"k".repeat(32))]);
+    let key: String = (0..32).map(|_| rand::random_range('a'..='z')).collect();
+    namespace.secret("my-key", &[("key", &key)]);
     let others = objects(namespace);
     let upstream = directory.ldaps("dc1", "my-ca");
     let proxies = namespace.bind_proxy(

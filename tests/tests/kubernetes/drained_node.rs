@@ -36,6 +36,7 @@ fn a_drained_node_gives_its_pods_away_one_by_one() {
         let phone = directory.slapd.add_user("drained-phone", "right");
         let person = directory.slapd.add_user("drained-person", "right");
         let service = vec![proxies.service(389)];
+        proxies.teach(&phone, "stale");
         let storm = Clients::at(service.clone(), &phone, "stale").count(10).connecting_anew().retrying().start();
         let logins = Clients::at(service, &person, "right").count(2).connecting_anew().retrying().start();
         storm.until(50);

@@ -65,6 +65,11 @@ fn ours_is_put_right_and_others_fields_stay() {
         let config = namespace.get::<ConfigMap>("corp-config").expect("the ConfigMap");
         assert_eq!(config.annotations().get("example.net/note").map(String::as_str), Some("mine"));
 
+        let service = proxies.service(389);
+        proxies.until("every node to send clients to the right port again", Duration::from_secs(30), || {
+            (login(service, &user, "right") == Outcome::Code(0)).then_some(())
+        });
+
         // `kubectl rollout restart` writes an annotation into the pod template.
         let logins =
             Clients::at(vec![proxies.service(389)], &user, "right").count(2).connecting_anew().retrying().start();

@@ -20,7 +20,7 @@ fn nothing_changes_in_half_a_minute() {
             "corp",
             &format!(
                 "replicas: 2\nupstreams: [{}]\nservice: {{annotations: {{example.net/a: b}}}}\n\
-                 pod: {{resources: {{requests: {{cpu: 0.010, memory: 0.0625Gi}}, limits: {{memory: 1024Mi}}}}}}\n\
+                 pod: {{resources: {{requests: {{cpu: '0.010', memory: 0.0625Gi}}, limits: {{memory: 1024Mi}}}}}}\n\
                  networkPolicy: {{enabled: true, upstreamCIDRs: [0.0.0.0/0]}}",
                 directory.clear("dc1")
             ),

@@ -32,6 +32,7 @@ fn without_the_operator_everything_goes_on() {
         let phone = directory.slapd.add_user("away-phone", "right");
         let person = directory.slapd.add_user("away-person", "right");
         let service = vec![proxies.service(389)];
+        proxies.teach(&phone, "stale");
         let storm = Clients::at(service.clone(), &phone, "stale").count(10).connecting_anew().retrying().start();
         let logins = Clients::at(service, &person, "right").count(2).connecting_anew().retrying().start();
         storm.until(50);

@@ -207,22 +207,33 @@ fn the_hashing_key() {
             for pod in proxies.addresses() {
                 assert_eq!(login(pod, user, "stale"), Outcome::Code(49), "at {pod}");
             }
-            assert_eq!(directory.slapd.binds(user), 1, "{user}, first presented within the window");
         }
+        // Who was first presented in the very instant in which one of three pods turned may have been asked for twice
+        // (docs/cluster.md); nobody more often, and nobody before or after such an instant.
+        let asked: Vec<usize> = fresh.iter().map(|user| directory.slapd.binds(user)).collect();
+        let twice = asked.iter().filter(|&&binds| binds == 2).count();
+        assert!(asked.iter().all(|binds| (1..=2).contains(binds)) && twice <= 3, "binds of each: {asked:?}");
+        figures::record(
+            "rotation: accounts asked for twice, of those first presented while keys roll",
+            twice as f64,
+            "",
+        );
 
-        // The window is closed: what was learned within it is known under the new key.
+        // Only what a pod with both keys has learned is known under the new one alone.
+        let late = directory.slapd.add_user("rotate-key-late", "right");
+        assert_eq!(login(proxies.addresses()[0], &late, "stale"), Outcome::Code(49));
         step(&proxies, json!({"previous-hash.key": new}));
-        for user in &fresh {
-            for pod in proxies.addresses() {
-                assert_eq!(login(pod, user, "stale"), Outcome::Code(49), "at {pod}");
-            }
-            assert_eq!(directory.slapd.binds(user), 1, "{user}, after the window");
+        for pod in proxies.addresses() {
+            assert_eq!(login(pod, &late, "stale"), Outcome::Code(49), "at {pod}");
         }
+        assert_eq!(directory.slapd.binds(&late), 1, "learned within the window, asked after it");
+        // What was learned before is learned once more, because the window was closed before its time was over.
+        let made = storm.log().len();
+        storm.until(made + 60);
         let log = storm.stop();
         println!("{log}; {} accounts within the window", fresh.len());
         log.expect_only(49);
-        // What nobody learned anew within the window is learned once more.
-        assert!(directory.slapd.binds(&phone) <= 2, "{} binds of what was known before", directory.slapd.binds(&phone));
+        assert_eq!(directory.slapd.binds(&phone), 2, "known before the window, asked after it");
         assert_eq!(proxies.incarnations(), before, "pods and their restarts");
     });
 }

@@ -48,9 +48,10 @@ fn pods_that_die_at_random_change_nothing_for_clients() {
         let phone = slapd.add_user(PHONE, "another");
         let person = slapd.add_user(PERSON, RIGHT);
         let service = vec![proxies.service(389)];
-        let storm = Clients::at(service.clone(), &phone, STALE).count(15).connecting_anew().retrying().start();
-        let kept = Clients::at(service.clone(), &phone, STALE).count(15).retrying().start();
-        let logins = Clients::at(service, &person, RIGHT).count(5).connecting_anew().retrying().start();
+        proxies.teach(&phone, STALE);
+        let storm = Clients::at(service.clone(), &phone, STALE).count(15).connecting_anew().patient().start();
+        let kept = Clients::at(service.clone(), &phone, STALE).count(15).patient().start();
+        let logins = Clients::at(service, &person, RIGHT).count(5).connecting_anew().patient().start();
         storm.until(300);
         kept.until(100);
         let survivor = proxies.pod(0);

@@ -20,8 +20,9 @@
 //! 3. leave only the new authority in `ca.crt`.
 //!
 //! The hashing key is rotated by moving `hash.key` to `previous-hash.key` and putting a new one in its place;
-//! equal keys mean that no rotation is under way. Deleting the Secret is the way when it leaked: the operator
-//! makes a new one, and until every pod has it, pods do not know each other and each decides by itself.
+//! equal keys mean that no rotation is under way. When the Secret leaked, it is deleted and then the pods are:
+//! as soon as one of them is missing the operator makes a new Secret, and until every pod has it, those with
+//! the old and those with the new one do not know each other.
 
 use std::collections::BTreeMap;
 use std::fmt;
