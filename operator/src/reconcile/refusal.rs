@@ -66,6 +66,8 @@ fn forbidden(what: &str, message: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::response::{StatusCause, StatusDetails};
+
     use super::*;
 
     #[test]
@@ -77,13 +79,6 @@ mod tests {
         let right = forbidden("let Service corp be applied", "services is forbidden: User cannot patch");
         assert!(right.message.contains("give its role"), "{}", right.message);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use kube::core::response::{StatusCause, StatusDetails};
-
-    use super::*;
 
     fn secret_refused(causes: Vec<StatusCause>) -> ApplyError {
         let mut status = Status::failure("secrets is forbidden", "Forbidden").with_code(403);
