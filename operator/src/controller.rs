@@ -1,12 +1,13 @@
 //! The watches, and the loop that looks at each BindProxy when something of it changes.
 
 use std::fmt::Debug;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -129,7 +130,7 @@ impl Place<'_> {
                     object
                 }
             });
-        (reader, stream.boxed())
+        (reader, apart(stream).boxed())
     }
 
     fn owned<K>(&self, watched: &mut Watched<K>) -> Watch<K>
@@ -144,14 +145,15 @@ impl Place<'_> {
     {
         let (reader, writer) = store();
         watched.insert(self.namespace.map(str::to_owned), reader);
-        watcher(self.api::<K>(), watcher::Config::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER}")))
-            .backoff(pauses())
-            // Half of an object, and of no use here.
-            .modify(|object| object.managed_fields_mut().clear())
-            .reflect(writer)
-            .touched_objects()
-            .inspect_err(self.failed::<K>())
-            .boxed()
+        let stream =
+            watcher(self.api::<K>(), watcher::Config::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER}")))
+                .backoff(pauses())
+                // Half of an object, and of no use here.
+                .modify(|object| object.managed_fields_mut().clear())
+                .reflect(writer)
+                .touched_objects()
+                .inspect_err(self.failed::<K>());
+        apart(stream).boxed()
     }
 
     fn failed<K: Resource<DynamicType = ()>>(&self) -> impl Fn(&watcher::Error) + Send + Sync + 'static {
@@ -162,6 +164,13 @@ impl Place<'_> {
             tracing::warn!(kind = %kind, error = failure::chain(error), "a watch failed and is started again");
         }
     }
+}
+
+/// A watch without its errors. Each waits by itself before it is started again, but a controller that hears of an error
+/// stops all of its watches for up to a minute: after an outage of the API server, in which each fails in turn, new
+/// BindProxies would not be seen for many minutes.
+fn apart<K>(watch: impl Stream<Item = Result<K, watcher::Error>>) -> impl Stream<Item = Result<K, watcher::Error>> {
+    watch.filter(|object| ready(object.is_ok()))
 }
 
 /// The pause before the next attempt: twice the last one.
@@ -301,7 +310,49 @@ fn told(result: Result<(ObjectRef<Stored>, Action), ControllerError<ReconcileErr
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures_util::{Stream, StreamExt as _, stream};
+    use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+    use kube::core::response::Status;
+    use kube::runtime::controller::Action;
+    use kube::runtime::reflector::store;
+    use kube::runtime::{Controller, watcher};
+
+    use super::{Backoff as _, PAUSES, apart, pauses};
+
+    /// Two watches fail again and again, as each does after an outage; a third has news.
+    #[tokio::test]
+    async fn a_watch_that_fails_holds_up_no_other() {
+        let pod: Pod =
+            serde_json::from_value(serde_json::json!({"metadata": {"name": "corp", "namespace": "mail"}})).unwrap();
+        let (reader, mut writer) = store();
+        for event in [watcher::Event::Init, watcher::Event::InitApply(pod.clone()), watcher::Event::InitDone] {
+            writer.apply_watcher_event(&event);
+        }
+        // Ready when its turn comes after the failures.
+        let news = stream::once(async move { Ok(pod) });
+        let mut looks = Controller::for_stream(apart(failing().chain(news).chain(stream::pending())), reader)
+            .owns_stream(apart(failing::<ConfigMap>()))
+            .run(
+                async |_, _| Ok::<_, std::convert::Infallible>(Action::await_change()),
+                |_, _, _| Action::await_change(),
+                Arc::new(()),
+            )
+            .boxed();
+        // One failure alone would take longer otherwise.
+        let looked = tokio::time::timeout(Duration::from_millis(500), looks.next()).await;
+        assert!(matches!(looked, Ok(Some(Ok(_)))), "{looked:?}");
+    }
+
+    fn failing<K>() -> impl Stream<Item = Result<K, watcher::Error>> + Send + 'static {
+        stream::repeat_with(|| {
+            let expired = Box::new(Status::failure("too old resource version", "Expired"));
+            Err(watcher::Error::WatchError(expired))
+        })
+        .take(20)
+    }
 
     #[test]
     fn pauses_grow_to_a_bound_that_is_short_and_begin_again() {
