@@ -112,7 +112,7 @@ impl Place<'_> {
         let (reader, writer) = store();
         let failed = self.failed::<Stored>();
         let stream = watcher(self.api::<Stored>(), watcher::Config::default())
-            .default_backoff()
+            .backoff(Pauses::default())
             .reflect(writer)
             .touched_objects()
             .inspect_err(failed)
@@ -141,7 +141,7 @@ impl Place<'_> {
         let (reader, writer) = store();
         watched.insert(self.namespace.map(str::to_owned), reader);
         watcher(self.api::<K>(), watcher::Config::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER}")))
-            .default_backoff()
+            .backoff(Pauses::default())
             // Half of an object, and of no use here.
             .modify(|object| object.managed_fields_mut().clear())
             .reflect(writer)
@@ -157,6 +157,25 @@ impl Place<'_> {
             metrics.watch_restarted(&kind);
             tracing::warn!(kind = %kind, error = failure::chain(error), "a watch failed and is started again");
         }
+    }
+}
+
+/// From one failure of a watch to the next try: a third of the library's pauses, which grow to 30 s. When the API server
+/// comes back a watch may fail once more, because what it knew is too old, and the longest pause would count twice.
+#[derive(Default)]
+struct Pauses(watcher::DefaultBackoff);
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause / 3)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0.reset();
     }
 }
 
