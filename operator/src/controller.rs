@@ -1,12 +1,13 @@
 //! The watches, and the loop that looks at each BindProxy when something of it changes.
 
 use std::fmt::Debug;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -28,6 +29,10 @@ use crate::reconcile::{self, Context, ReconcileError, failure};
 
 /// Changes that come together (a pod and its StatefulSet) are one look.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// The first and the longest pause before a watch that failed is tried again. After an outage of the API server nothing is
+/// noticed before that is over.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
 
 /// A BindProxy as it is stored, whether or not it can be read.
 pub type Stored = DeserializeGuard<BindProxy>;
@@ -112,7 +117,7 @@ impl Place<'_> {
         let (reader, writer) = store();
         let failed = self.failed::<Stored>();
         let stream = watcher(self.api::<Stored>(), watcher::Config::default())
-            .backoff(Pauses::default())
+            .backoff(pauses())
             .reflect(writer)
             .touched_objects()
             .inspect_err(failed)
@@ -125,7 +130,7 @@ impl Place<'_> {
                     object
                 }
             });
-        (reader, stream.boxed())
+        (reader, apart(stream).boxed())
     }
 
     fn owned<K>(&self, watched: &mut Watched<K>) -> Watch<K>
@@ -140,14 +145,15 @@ impl Place<'_> {
     {
         let (reader, writer) = store();
         watched.insert(self.namespace.map(str::to_owned), reader);
-        watcher(self.api::<K>(), watcher::Config::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER}")))
-            .backoff(Pauses::default())
-            // Half of an object, and of no use here.
-            .modify(|object| object.managed_fields_mut().clear())
-            .reflect(writer)
-            .touched_objects()
-            .inspect_err(self.failed::<K>())
-            .boxed()
+        let stream =
+            watcher(self.api::<K>(), watcher::Config::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER}")))
+                .backoff(pauses())
+                // Half of an object, and of no use here.
+                .modify(|object| object.managed_fields_mut().clear())
+                .reflect(writer)
+                .touched_objects()
+                .inspect_err(self.failed::<K>());
+        apart(stream).boxed()
     }
 
     fn failed<K: Resource<DynamicType = ()>>(&self) -> impl Fn(&watcher::Error) + Send + Sync + 'static {
@@ -160,22 +166,33 @@ impl Place<'_> {
     }
 }
 
-/// From one failure of a watch to the next try: a third of the library's pauses, which grow to 30 s. When the API server
-/// comes back a watch may fail once more, because what it knew is too old, and the longest pause would count twice.
-#[derive(Default)]
-struct Pauses(watcher::DefaultBackoff);
+/// A watch without its errors. Each waits by itself before it is started again, but a controller that hears of an error
+/// stops all of its watches for up to a minute: after an outage of the API server, in which each fails in turn, new
+/// BindProxies would not be seen for many minutes.
+fn apart<K>(watch: impl Stream<Item = Result<K, watcher::Error>>) -> impl Stream<Item = Result<K, watcher::Error>> {
+    watch.filter(|object| ready(object.is_ok()))
+}
+
+/// The pause before the next attempt: twice the last one.
+struct Pauses(Duration);
+
+fn pauses() -> Pauses {
+    Pauses(PAUSES.0)
+}
 
 impl Iterator for Pauses {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        self.0.next().map(|pause| pause / 3)
+        let pause = self.0;
+        self.0 = pause.saturating_mul(2).min(PAUSES.1);
+        Some(pause)
     }
 }
 
 impl Backoff for Pauses {
     fn reset(&mut self) {
-        self.0.reset();
+        self.0 = PAUSES.0;
     }
 }
 
@@ -260,7 +277,10 @@ fn ready_condition(bind_proxy: &BindProxy) -> Option<&Condition> {
 pub async fn run(watches: Vec<Watches>, concurrency: u16, context: Arc<Context>, stop: Receiver<bool>) {
     let controllers = watches.into_iter().map(|watches| {
         let Watches { bind_proxies, reader, owned } = watches;
-        let controller = controller(bind_proxies, reader, concurrency).graceful_shutdown_on(wait_for(stop.clone()));
+        let stopped = wait_for(stop.clone());
+        let controller = Controller::for_stream(bind_proxies, reader)
+            .with_config(Config::default().concurrency(concurrency).debounce(DEBOUNCE))
+            .graceful_shutdown_on(stopped);
         owned
             .into_iter()
             .fold(controller, |controller, watch| watch(controller))
@@ -268,29 +288,6 @@ pub async fn run(watches: Vec<Watches>, concurrency: u16, context: Arc<Context>,
             .for_each(async |result| told(result))
     });
     join_all(controllers).await;
-}
-
-fn controller(bind_proxies: Watch<Stored>, reader: Store<Stored>, concurrency: u16) -> Controller<Stored> {
-    Controller::for_stream(bind_proxies, reader)
-        .with_config(Config::default().concurrency(concurrency).debounce(DEBOUNCE))
-        .trigger_backoff(NoPause)
-}
-
-/// Each watch pauses by itself after a failure. A pause of the controller would be one of all watches, also of those that
-/// are well again: when the API server comes back, eight watches that fail one after the other would add up to minutes in
-/// which no change is seen.
-struct NoPause;
-
-impl Iterator for NoPause {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        Some(Duration::ZERO)
-    }
-}
-
-impl Backoff for NoPause {
-    fn reset(&mut self) {}
 }
 
 async fn wait_for(mut stop: Receiver<bool>) {
@@ -313,34 +310,56 @@ fn told(result: Result<(ObjectRef<Stored>, Action), ControllerError<ReconcileErr
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
+    use std::sync::Arc;
+    use std::time::Duration;
 
-    use super::*;
+    use futures_util::{Stream, StreamExt as _, stream};
+    use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+    use kube::core::response::Status;
+    use kube::runtime::controller::Action;
+    use kube::runtime::reflector::store;
+    use kube::runtime::{Controller, watcher};
 
-    /// The pauses of the library would be 0.8 s, 1.6 s, 3.2 s and so on up to 30 s each.
-    const LIMIT: Duration = Duration::from_secs(5);
+    use super::{Backoff as _, PAUSES, apart, pauses};
 
+    /// Two watches fail again and again, as each does after an outage; a third has news.
     #[tokio::test]
-    async fn watches_that_fail_hold_no_other_watch_up() {
-        let failures = stream::iter((0..20).map(|_| Err(watcher::Error::NoResourceVersion)));
-        let well: Watch<Stored> = stream::pending().boxed();
+    async fn a_watch_that_fails_holds_up_no_other() {
+        let pod: Pod =
+            serde_json::from_value(serde_json::json!({"metadata": {"name": "corp", "namespace": "mail"}})).unwrap();
         let (reader, mut writer) = store();
-        for event in [watcher::Event::Init, watcher::Event::InitDone] {
+        for event in [watcher::Event::Init, watcher::Event::InitApply(pod.clone()), watcher::Event::InitDone] {
             writer.apply_watcher_event(&event);
         }
-        let pod = Pod {
-            metadata: kube::api::ObjectMeta { name: Some("corp-0".to_owned()), ..Default::default() },
-            ..Default::default()
-        };
-        let told = controller(well, reader, 1)
-            .watches_stream(failures.chain(stream::iter([Ok(pod)])), |_| Some(ObjectRef::new("corp").within("mail")))
+        // Ready when its turn comes after the failures.
+        let news = stream::once(async move { Ok(pod) });
+        let mut looks = Controller::for_stream(apart(failing().chain(news).chain(stream::pending())), reader)
+            .owns_stream(apart(failing::<ConfigMap>()))
             .run(
-                |_, _| async { Ok::<_, std::io::Error>(Action::await_change()) },
-                |_, _: &std::io::Error, _| Action::await_change(),
+                async |_, _| Ok::<_, std::convert::Infallible>(Action::await_change()),
+                |_, _, _| Action::await_change(),
                 Arc::new(()),
-            );
-        // What came after the failures is looked for in the store, which does not have it.
-        let came = told.any(|result| async move { matches!(result, Err(ControllerError::ObjectNotFound(_))) });
-        assert_eq!(tokio::time::timeout(LIMIT, came).await, Ok(true));
+            )
+            .boxed();
+        // One failure alone would take longer otherwise.
+        let looked = tokio::time::timeout(Duration::from_millis(500), looks.next()).await;
+        assert!(matches!(looked, Ok(Some(Ok(_)))), "{looked:?}");
+    }
+
+    fn failing<K>() -> impl Stream<Item = Result<K, watcher::Error>> + Send + 'static {
+        stream::repeat_with(|| {
+            let expired = Box::new(Status::failure("too old resource version", "Expired"));
+            Err(watcher::Error::WatchError(expired))
+        })
+        .take(20)
+    }
+
+    #[test]
+    fn pauses_grow_to_a_bound_that_is_short_and_begin_again() {
+        let mut pauses = pauses();
+        let seconds: Vec<f64> = pauses.by_ref().take(7).map(|pause| pause.as_secs_f64()).collect();
+        assert_eq!(seconds, [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]);
+        pauses.reset();
+        assert_eq!(pauses.next(), Some(PAUSES.0));
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::{Client, Config};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::Clock;
@@ -51,7 +51,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     arguments.check()?;
     // First, so that an early SIGTERM ends the process as a later one does.
     let mut signals = Signals::new().map_err(RunError::Signals)?;
-    let client = Client::try_default().await.map_err(RunError::Client)?;
+    let client = client().await.map_err(RunError::Client)?;
     let metrics = Arc::new(Metrics::new()?);
     let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(arguments.pod_name.clone()) };
     let recorder = Recorder::new(client.clone(), reporter);
@@ -111,6 +111,15 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     }
     tracing::info!("ended");
     Ok(())
+}
+
+/// A client that tells at once what the API server says. By itself it would try again what is answered with 429 or 503,
+/// which an API server says while it starts, in steps that double up to 1000 s: a watch would be deaf for minutes after an
+/// outage. Watches and looks have steps of their own.
+async fn client() -> Result<Client, kube::Error> {
+    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
+    config.default_retry = false;
+    Client::try_from(config)
 }
 
 async fn lost(candidate: Option<&mut Candidate>) {

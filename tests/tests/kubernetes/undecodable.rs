@@ -79,10 +79,10 @@ fn rejected() -> f64 {
 }
 
 /// The resource definition without the list of levels, until this is dropped.
-struct Loosened(Value);
+pub(crate) struct Loosened(Value);
 
 impl Loosened {
-    fn definition() -> Self {
+    pub(crate) fn definition() -> Self {
         let served: Value = serde_json::from_str(&must(&["get", "crd", DEFINITION, "-o", "json"])).expect("JSON");
         let levels = served.pointer(LEVELS).expect("the list of levels").clone();
         let loosened = Self(levels);

@@ -6,9 +6,9 @@ use bindproxy_tests::kubernetes::cluster::{RELEASE, SYSTEM};
 use bindproxy_tests::kubernetes::kubectl::{kubectl, kubectl_with_input, must};
 use bindproxy_tests::kubernetes::{Namespace, Upstream, alone_with_namespace, cluster};
 
-use super::Watch;
+use crate::undecodable::Loosened;
 
-const CRD: &str = "bindproxies.bindproxy.io";
+use super::Watch;
 
 /// Logins never depend on it, so that all of this is about changes that do not come about.
 #[test]
@@ -56,24 +56,21 @@ fn body(namespace: &Namespace, watch: &Watch) {
     drop(policy);
     refused.delete();
 
-    // A definition without a schema lets anything be stored. The operator leaves that one object alone.
-    must(&[
-        "patch",
-        "crd",
-        CRD,
-        "--type=json",
-        "-p",
-        r#"[{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema",
-             "value": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}]"#,
-    ]);
-    let odd = "apiVersion: bindproxy.io/v1alpha1\nkind: BindProxy\nmetadata: {name: odd}\nspec: {replicas: many}";
+    // The operator leaves what it cannot read alone, and says so.
+    let loosened = Loosened::definition();
+    let odd = format!(
+        "apiVersion: bindproxy.io/v1alpha1\nkind: BindProxy\nmetadata: {{name: odd}}\n\
+         spec: {{logging: {{level: deafening}}, upstreams: [{}]}}",
+        directory.clear("dc1")
+    );
     namespace.until("the definition to hold", super::SOON, || {
-        namespace.kubectl_with_input(&["apply", "--validate=false", "-f", "-"], odd).done.then_some(())
+        namespace.kubectl_with_input(&["apply", "-f", "-"], &odd).done.then_some(())
     });
     watch.fires("BindProxyOperatorRejectedResources", &system);
     let deleted = namespace.kubectl(&["delete", "bindproxy", "odd"]);
     assert!(deleted.done, "{}", deleted.errors);
-    cluster().install(&[]);
+    drop(loosened);
+    watch.ends("BindProxyOperatorRejectedResources");
 
     // Somebody else holds the Lease, and renews it.
     watch.until("somebody else to lead", || {
