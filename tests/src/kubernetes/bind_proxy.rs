@@ -1,6 +1,6 @@
 //! A BindProxy of a test: changed, waited for, and the pods that it consists of.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bindproxy_operator::crd::{BindProxy, BindProxyStatus};
@@ -163,6 +163,14 @@ impl<'n> Proxies<'n> {
             self.namespace.get(&self.name).unwrap_or_else(|| panic!("there is no Service {}", self.name));
         let address = service.spec.and_then(|spec| spec.cluster_ip).expect("a ClusterIP");
         SocketAddr::new(address.parse::<IpAddr>().expect("an IP address"), port)
+    }
+
+    /// As [`Proxies::service`], once it leads to a pod: nodes learn of pods that are ready a moment later.
+    pub fn service_that_answers(&self, port: u16) -> SocketAddr {
+        let service = self.service(port);
+        self.until("its Service to lead to a pod", PATIENCE, || {
+            TcpStream::connect_timeout(&service, Duration::from_secs(1)).ok().map(|_| service)
+        })
     }
 
     /// The client Service as an LDAP client is told of it, in clear text.

@@ -65,14 +65,9 @@ fn ours_is_put_right_and_others_fields_stay() {
         let config = namespace.get::<ConfigMap>("corp-config").expect("the ConfigMap");
         assert_eq!(config.annotations().get("example.net/note").map(String::as_str), Some("mine"));
 
-        let service = proxies.service(389);
-        proxies.until("every node to send clients to the right port again", Duration::from_secs(30), || {
-            (login(service, &user, "right") == Outcome::Code(0)).then_some(())
-        });
-
+        let service = proxies.service_that_answers(389);
         // `kubectl rollout restart` writes an annotation into the pod template.
-        let logins =
-            Clients::at(vec![proxies.service(389)], &user, "right").count(2).connecting_anew().retrying().start();
+        let logins = Clients::at(vec![service], &user, "right").count(2).connecting_anew().retrying().start();
         let before = proxies.incarnations();
         done(&["rollout", "restart", "statefulset", "corp"]);
         done(&["rollout", "status", "statefulset", "corp", "--timeout=120s"]);
@@ -85,7 +80,7 @@ fn ours_is_put_right_and_others_fields_stay() {
         let log = logins.stop();
         println!("{log}");
         log.expect_only(0);
-        assert_eq!(login(proxies.service(389), &user, "right"), Outcome::Code(0));
+        assert_eq!(login(service, &user, "right"), Outcome::Code(0));
         proxies.condition("Progressing", "False");
     });
 }
