@@ -97,9 +97,12 @@ fn the_certificate_at_a_directory() {
 
         let watch = Stopwatch::start();
         namespace.tls_secret("proxy-tls", &known("two"));
-        proxies.condition("UpstreamsHealthy", "True");
+        // With TLS 1.3 a directory refuses a certificate after the handshake, so only a login shows that a pod is let in.
+        proxies.until("a login at every pod", SERVED, || {
+            proxies.addresses().into_iter().all(|pod| login(pod, &user, "right") == Outcome::Code(0)).then_some(())
+        });
         figures::record_seconds("rotation: certificate at a directory, until every pod is let in", watch.elapsed());
-        assert!(watch.elapsed() < SERVED, "{:?}", watch.elapsed());
+        proxies.condition("UpstreamsHealthy", "True");
         // From one good one to another: nobody notices.
         let storm = Clients::at(proxies.addresses(), &user, "right").count(2).connecting_anew().start();
         storm.until(4);
