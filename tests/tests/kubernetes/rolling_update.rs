@@ -75,7 +75,7 @@ fn under_two_hundred_logins_a_second() {
         figures::record(
             "rolling update: logins and refusals tried again",
             (logins.retried() + storm.retried()) as f64,
-            "",
+            "attempts",
         );
         logins.expect_only(0);
         storm.expect_only(49);
