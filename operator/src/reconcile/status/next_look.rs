@@ -24,15 +24,13 @@ pub fn next_look(status: &BindProxyStatus, now: Timestamp, well: Duration) -> Du
     let is = |condition, truth: Truth| of(condition).is_some_and(|one| one.status == truth.as_str());
     let is_recent = |condition| of(condition).is_some_and(|one| now.duration_since(one.last_transition_time.0) < SOON);
     let arrives = |condition| !is(condition, Truth::True) && is_recent(condition);
-    if is(ConditionType::Progressing, Truth::True)
-        || arrives(ConditionType::ConfigApplied)
-        || arrives(ConditionType::Available)
-    {
-        return UNDER_WAY.min(well);
-    }
-    // Nobody is there who could be asked.
-    if of(ConditionType::Ready).is_some_and(|ready| ready.reason == "ScaledToZero") {
+    let is_under_way = is(ConditionType::Progressing, Truth::True);
+    // Nobody is there who could be asked, and nothing arrives.
+    if !is_under_way && of(ConditionType::Ready).is_some_and(|ready| ready.reason == "ScaledToZero") {
         return well;
+    }
+    if is_under_way || arrives(ConditionType::ConfigApplied) || arrives(ConditionType::Available) {
+        return UNDER_WAY.min(well);
     }
     let all_well = [ConditionType::Ready, ConditionType::UpstreamsHealthy, ConditionType::PeersConnected];
     if all_well.into_iter().all(|condition| is(condition, Truth::True)) { well } else { WRONG.min(well) }

@@ -27,4 +27,9 @@ fn often_while_something_is_under_way_and_seldom_while_all_is_well() {
         30,
         "one of three restarts; the API server tells when it is back"
     );
+    let zero = Case::settled().with(|case| {
+        case.spec.replicas = 0;
+        case.seen = Observation { stateful_set: Some(set(0, 0)), pods: Vec::new() };
+    });
+    assert_eq!(seconds(&zero, 5), 30, "nobody is there, though the last pod went a moment ago");
 }
