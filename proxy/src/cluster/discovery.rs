@@ -17,9 +17,11 @@ use super::mesh::Mesh;
 
 /// How often the sources are asked, on average.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How often while this process joins. A pod of a new StatefulSet is often there before its name is, and clients wait
-/// for it.
-const WHILE_JOINING: Duration = Duration::from_millis(500);
+/// How often while this process joins and shortly after. Of a new StatefulSet, names come one by one, and name
+/// servers keep for some seconds that there was none: who joined alone must meet the others soon.
+const AT_FIRST: Duration = Duration::from_millis(500);
+/// How long that is, from the start.
+const FIRST_TIME: Duration = Duration::from_secs(20);
 /// They are not asked more often than this, however many connections are lost at once.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(250);
 /// Answers are kept no longer than this, whatever they say: members come and go within seconds.
@@ -53,12 +55,14 @@ impl Place {
 pub(super) async fn run(mesh: Rc<Mesh>, places: Vec<Place>) {
     let resolver = Resolver::keeping(LONGEST_KEPT);
     let mut sources = Sources::default();
+    let started = mesh.process_now();
     loop {
         sources.ask(&mesh, &resolver, &places).await;
         if let Some(found) = sources.addresses() {
             mesh.discovered(&found);
         }
-        let often = if mesh.is_joining() { WHILE_JOINING } else { INTERVAL };
+        let is_first = mesh.is_joining() || mesh.process_now().since(started) < FIRST_TIME;
+        let often = if is_first { AT_FIRST } else { INTERVAL };
         let interval = often.mul_f64(rand::rng().random_range(0.8..1.2));
         // A connection that is lost may tell of a member that is elsewhere now, and one that is accepted of
         // a new member. A hundred of them together are one reason to ask.

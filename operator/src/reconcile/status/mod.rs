@@ -57,7 +57,8 @@ pub fn status(
     let upstreams = upstreams::entries(&situation);
     let upstreams_healthy = upstreams_healthy::judge(&situation, &upstreams);
     let (peers_connected, peers) = peers_connected::judge(&situation);
-    let ready = ready::judge(spec, &accepted, &available, &config_applied);
+    let was_ready = situation.before(ConditionType::Ready).is_some_and(|before| before.status == Truth::True.as_str());
+    let ready = ready::judge(spec, &accepted, &available, &config_applied, &peers_connected, was_ready);
 
     let conditions = ConditionType::ALL.map(|condition| {
         let judgement = match condition {

@@ -1,5 +1,8 @@
 //! `Ready`: the summary of `Accepted`, `Available` and `ConfigApplied`.
 //!
+//! It begins to hold only when the pods know each other, because from then on one wrong password is asked for
+//! once and not once by each pod. Later a lost peer does not end it.
+//!
 //! Directory servers and peers are not in it: a proxy whose directory is down goes on answering from what
 //! it remembers, and taking it out of service would only make that worse.
 //!
@@ -8,7 +11,7 @@
 //! the first look shows it.
 
 use super::judgement::{Judgement, Truth};
-use super::{accepted, available, config_applied};
+use super::{accepted, available, config_applied, peers_connected};
 use crate::crd::BindProxySpec;
 
 /// Why `Ready` says what it says.
@@ -18,7 +21,7 @@ pub enum Reason {
     Ready,
     /// The spec is not usable; see `Accepted`. What ran keeps running.
     NotAccepted,
-    /// No pod is ready, or more than one is missing; see `Available`.
+    /// No pod is ready, or more than one is missing, see `Available`; or they have not met yet, see `PeersConnected`.
     PodsNotReady,
     /// Not every pod runs with the configuration; see `ConfigApplied`.
     ConfigPending,
@@ -50,6 +53,8 @@ pub fn judge(
     accepted: &Judgement<accepted::Reason>,
     available: &Judgement<available::Reason>,
     config_applied: &Judgement<config_applied::Reason>,
+    peers_connected: &Judgement<peers_connected::Reason>,
+    was_ready: bool,
 ) -> Judgement<Reason> {
     let summary = if accepted.truth != Truth::True {
         Judgement::fails(Reason::NotAccepted, accepted.message.clone())
@@ -59,6 +64,11 @@ pub fn judge(
         Judgement::fails(Reason::PodsNotReady, available.message.clone())
     } else if config_applied.truth != Truth::True {
         Judgement::fails(Reason::ConfigPending, config_applied.message.clone())
+    } else if !was_ready && peers_connected.truth == Truth::False {
+        Judgement::fails(
+            Reason::PodsNotReady,
+            format!("the pods do not all know each other yet: {}", peers_connected.message),
+        )
     } else {
         Judgement::holds(Reason::Ready, format!("{}; {}", available.message, config_applied.message))
     };

@@ -276,6 +276,12 @@ fn peers() {
         &blind(Case::settled(), 0, 2, MemberState::Suspect),
         "PeersConnected=False/Partitioned Ready=True/Ready",
     );
+    let strangers = blind(Case::healthy(), 0, 2, MemberState::Suspect);
+    check("they never knew each other", &strangers, "PeersConnected=False/Partitioned Ready=False/PodsNotReady");
+    assert_eq!(
+        message(&strangers, ConditionType::Ready),
+        "the pods do not all know each other yet: corp-0 does not see corp-2"
+    );
     let apart = blind(blind(Case::settled(), 0, 2, MemberState::Suspect), 2, 0, MemberState::Left);
     let apart = blind(blind(apart, 1, 2, MemberState::Suspect), 2, 1, MemberState::Suspect);
     check("two and one", &apart, "PeersConnected=False/Partitioned");
