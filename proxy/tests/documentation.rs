@@ -81,10 +81,17 @@ fn every_file_that_a_document_links_to_exists() {
             assert!(path.exists(), "{name}: {target}");
             if !anchor.is_empty() {
                 let linked = fs::read_to_string(&path).expect("a document");
-                let headings = linked.lines().filter_map(|line| line.strip_prefix("## "));
-                let anchors: Vec<String> = headings.map(|h| h.to_lowercase().replace(' ', "-")).collect();
+                let headings =
+                    linked.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#'));
+                let anchors: Vec<String> = headings.map(|heading| anchor_of(heading.trim())).collect();
                 assert!(anchors.iter().any(|known| known == anchor), "{name}: {target} is none of {anchors:?}");
             }
         }
     }
+}
+
+/// As GitHub makes it of a heading: letters, digits, `-` and `_` stay, spaces become `-`, the rest goes.
+fn anchor_of(heading: &str) -> String {
+    let kept = heading.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
 }
