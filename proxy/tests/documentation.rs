@@ -77,7 +77,7 @@ fn every_file_that_a_document_links_to_exists() {
             if target.starts_with("http") {
                 continue;
             }
-            let path = folder.join(file);
+            let path = if file.is_empty() { root().join(name) } else { folder.join(file) };
             assert!(path.exists(), "{name}: {target}");
             if !anchor.is_empty() {
                 let linked = fs::read_to_string(&path).expect("a document");
