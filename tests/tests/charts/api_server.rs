@@ -33,7 +33,8 @@ impl Server {
             server.kubectl(&["apply", "--server-side", "-f", "-"], &crds).unwrap();
         }
         let established = ["wait", "crd/bindproxies.bindproxy.io", "--for=condition=Established", "--timeout=60s"];
-        server.kubectl(&established, "").unwrap();
+        // Of a definition that was made in this moment kubectl complains that it has no conditions at all.
+        bindproxy_tests::wait::until_true("the definition", NOTICE, || server.kubectl(&established, "").is_ok());
         server
     }
 

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use bindproxy_tests::scratch::Scratch;
-use bindproxy_tests::wait::Stopwatch;
+use bindproxy_tests::wait::{self, Stopwatch};
 
 use bindproxy_tests::kubernetes::kubectl::{Answer, kubectl, must};
 
@@ -35,7 +35,9 @@ fn definition() -> &'static Value {
             let made = kubectl(&["create", "-f", file]);
             assert!(made.done || made.errors.contains("AlreadyExists"), "{}", made.errors);
         }
-        must(&["wait", "--for=condition=Established", "--timeout=30s", "crd", NAME]);
+        // Of a definition that was made in this moment kubectl complains that it has no conditions at all.
+        let established = ["wait", "--for=condition=Established", "--timeout=30s", "crd", NAME];
+        wait::until_true("the definition", Duration::from_secs(60), || kubectl(&established).done);
         let committed: Value = json(&must(&["create", "--dry-run=client", "-o", "json", "-f", file]));
         let served = json(&must(&["get", "crd", NAME, "-o", "json"]));
         let version = "/spec/versions/0";
