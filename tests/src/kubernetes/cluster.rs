@@ -214,8 +214,9 @@ impl Cluster {
         let mut all: Vec<String> = ["upgrade", "--install", RELEASE].iter().map(|&word| word.to_owned()).collect();
         all.push(chart.display().to_string());
         all.extend(["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "180s"].map(str::to_owned));
-        // The suite of the API server, or a person, may have made the definition before.
-        all.extend(["--take-ownership", "--force-conflicts"].map(str::to_owned));
+        // The suite of the API server, or a person, may have made the definition before; the release may be one of Helm 3,
+        // which applied in its own way.
+        all.extend(["--take-ownership", "--server-side=true", "--force-conflicts"].map(str::to_owned));
         all.extend(self.values());
         all.extend(arguments.iter().map(|&word| word.to_owned()));
         let words: Vec<&str> = all.iter().map(String::as_str).collect();

@@ -77,7 +77,8 @@ fn another_authority_without_a_restart() {
         namespace.config_map("directories", &[("ca.crt", &format!("{}{}", first.ca(), second.ca()))]);
         proxies.condition("UpstreamsHealthy", "True");
         figures::record_seconds("hot reload: authority in a ConfigMap, until every pod believes it", watch.elapsed());
-        assert!(watch.elapsed() <= limit(), "{:?}", watch.elapsed());
+        // Nobody tells the kubelets of it: each looks at its next sync but one at the latest, then the pod does.
+        assert!(watch.elapsed() <= limit() + cluster().kubelet_sync(), "{:?}", watch.elapsed());
 
         namespace.config_map("directories", &[("ca.crt", &second.ca())]);
         proxies.until("pods that do not believe the first authority", Duration::from_secs(120), || {

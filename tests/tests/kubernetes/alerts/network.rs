@@ -21,7 +21,8 @@ fn partitions_pods_without_a_directory_and_a_node_that_lags() {
             "corp",
             &format!(
                 "replicas: 2\nupstreams: [{}]\nupstreamPolicy: {{connectTimeoutSeconds: 1, healthCheck: \
-                 {{intervalSeconds: 1, failureThreshold: 1, successThreshold: 1}}}}",
+                 {{intervalSeconds: 1, failureThreshold: 1, successThreshold: 1}}}}\npod: {{topologySpreadConstraints: \
+                 [{{maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule}}]}}",
                 directory.clear("dc1")
             ),
         );
