@@ -37,6 +37,8 @@ fn refusals_go_on_and_pods_stay() {
         let before = uids();
         let targets = proxies.addresses();
         assert_eq!(login(proxies.service(389), &person, "right"), Outcome::Code(0));
+        // The outage is the subject; the first seconds of new pods are that of `storm`.
+        proxies.teach(&phone, "stale");
         let storm = Clients::at(targets.clone(), &phone, "stale").count(10).start();
         storm.until(50);
 
