@@ -11,8 +11,8 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Resource;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource, ResourceExt as _};
 
 use crate::identity::Identity;
 
@@ -131,9 +131,7 @@ impl Owned {
                     .flatten()
                     .any(|owner| Some(&owner.uid) == set.metadata.uid.as_ref())
         };
-        let mut pods = store.state_filter(of_set);
-        pods.sort_by_key(|pod| pod.name_any());
-        pods
+        store.state_filter(of_set)
     }
 
     /// Whether everything that there is has been told; false when a watch has ended.

@@ -28,7 +28,7 @@ pub use cache::{Cache, Cluster, Verdicts};
 pub use generate::{crd, crd_text};
 pub use lifecycle::{Drain, Limits, Rollout, RolloutType};
 pub use listener::{CertManager, IssuerKind, IssuerRef, Listener, ProxyProtocol, ProxyProtocolMode, ServerTls};
-pub use monitoring::{LogFormat, Logging, Monitoring, PodMonitor, PrometheusRule, ServiceMonitor};
+pub use monitoring::{LogFormat, Logging, Monitor, Monitoring, PrometheusRule};
 pub use pod::{Image, Pod, PodDisruptionBudget, PullPolicy};
 pub use reference::{CaKind, CaRef, KeyRef, ObjectName};
 pub use reference_page::reference_text;
@@ -152,6 +152,12 @@ pub struct BindProxySpec {
 }
 
 impl BindProxySpec {
+    /// Whether the Secret that the operator makes is used: for the connections between pods, the hashing key or both.
+    #[must_use]
+    pub fn uses_own_cluster_secret(&self) -> bool {
+        self.cluster.secret_ref.is_none() || self.cache.key_secret_ref.is_none()
+    }
+
     /// Whether there is more than one pod to keep from being evicted together.
     #[must_use]
     pub fn wants_pod_disruption_budget(&self) -> bool {

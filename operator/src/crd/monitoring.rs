@@ -17,19 +17,19 @@ use serde::{Deserialize, Serialize};
 pub struct Monitoring {
     /// A PodMonitor that scrapes the pods.
     #[serde(default)]
-    pub pod_monitor: PodMonitor,
+    pub pod_monitor: Monitor,
     /// A ServiceMonitor that scrapes the pods through the headless Service.
     #[serde(default)]
-    pub service_monitor: ServiceMonitor,
+    pub service_monitor: Monitor,
     /// A PrometheusRule with the alerts for this BindProxy.
     #[serde(default)]
     pub prometheus_rule: PrometheusRule,
 }
 
-/// A PodMonitor.
+/// An object by which Prometheus finds the pods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-pub struct PodMonitor {
+pub struct Monitor {
     /// Make one.
     pub enabled: bool,
     /// Seconds between two scrapes.
@@ -40,27 +40,7 @@ pub struct PodMonitor {
     pub labels: BTreeMap<String, String>,
 }
 
-impl Default for PodMonitor {
-    fn default() -> Self {
-        Self { enabled: false, interval_seconds: 30, labels: BTreeMap::new() }
-    }
-}
-
-/// A ServiceMonitor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ServiceMonitor {
-    /// Make one.
-    pub enabled: bool,
-    /// Seconds between two scrapes.
-    #[schemars(range(min = 5, max = 3600))]
-    pub interval_seconds: i32,
-    /// Labels that Prometheus selects it by.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-}
-
-impl Default for ServiceMonitor {
+impl Default for Monitor {
     fn default() -> Self {
         Self { enabled: false, interval_seconds: 30, labels: BTreeMap::new() }
     }

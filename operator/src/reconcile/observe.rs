@@ -18,12 +18,11 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Client, ResourceExt as _};
 
 pub use self::trouble::{Finding, trouble_of};
+use super::build::CONTAINER;
 use super::observation::{Observation, PodAnswer, PodObservation, PodTrouble};
 use super::validated::ADMIN_PORT;
 use crate::identity::Identity;
 
-/// The container of the proxy, in pods that may have others injected.
-const CONTAINER: &str = "bindproxy";
 /// The label that the controller of StatefulSets puts on each pod.
 const REVISION: &str = "controller-revision-hash";
 /// Pods of one BindProxy that are asked at a time.

@@ -352,7 +352,7 @@ impl Mesh {
     /// member that serves never goes back.
     fn set_clock(&self, to: Tick) {
         let clock = &self.shared.cluster_clock;
-        if self.handle.has_joined().is_none() || to > clock.now() {
+        if self.is_joining() || to > clock.now() {
             clock.set(to);
         }
     }

@@ -9,10 +9,10 @@ use crate::reconcile::validated::ValidatedBindProxy;
 /// The PodDisruptionBudget NAME, when there is more than one pod: with a single one it would only keep nodes
 /// from being drained.
 pub(super) fn pod_disruption_budget(proxy: &ValidatedBindProxy) -> Option<PodDisruptionBudget> {
-    let wanted = proxy.spec.pod_disruption_budget.clone().unwrap_or_default();
-    if !wanted.enabled || proxy.spec.replicas < 2 {
+    if !proxy.spec.wants_pod_disruption_budget() {
         return None;
     }
+    let wanted = proxy.spec.pod_disruption_budget.clone().unwrap_or_default();
     let max_unavailable = match wanted.min_available {
         Some(_) => None,
         None => Some(wanted.max_unavailable.unwrap_or(IntOrString::Int(1))),

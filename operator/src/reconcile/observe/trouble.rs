@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::CONTAINER;
+use super::super::build::CONTAINER;
 use crate::reconcile::observation::PodTrouble;
 
 /// How long a container may be in the making before somebody asks why.

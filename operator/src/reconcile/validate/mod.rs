@@ -32,7 +32,7 @@ pub fn validate(
     conflicts::check(identity, references)?;
     mounts::check_config_maps(spec, references)?;
     let ports = ports::ports(spec)?;
-    let makes_cluster_secret = spec.cluster.secret_ref.is_none() || spec.cache.key_secret_ref.is_none();
+    let makes_cluster_secret = spec.uses_own_cluster_secret();
     let certificate = certificate(bind_proxy, identity, references)?;
     let monitoring = MonitoringKinds {
         pod_monitor: references.kinds.pod_monitor.is_some(),

@@ -74,7 +74,7 @@ fn path(folder: &str, file: &str) -> PathBuf {
 /// Everything that a pod mounts beside the configuration.
 pub(super) fn mounts(spec: &BindProxySpec, identity: &Identity) -> Vec<Mount> {
     let mut mounts = Vec::new();
-    if spec.cluster.secret_ref.is_none() || spec.cache.key_secret_ref.is_none() {
+    if spec.uses_own_cluster_secret() {
         mounts.push(whole("cluster", "cluster", identity.cluster_secret()));
     }
     if let Some(secret) = &spec.cluster.secret_ref {
