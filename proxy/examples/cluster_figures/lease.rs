@@ -25,7 +25,7 @@ pub(crate) fn granted_elsewhere() -> Result<()> {
                 break;
             }
             let credential = attempt(number);
-            if !cluster.must_ask(&server.shared.guard, &credential) {
+            if !cluster.must_ask(&server.shared.guard, &credential, server.shared.cluster_clock.now()) {
                 continue;
             }
             let start = now();

@@ -3,6 +3,7 @@
 //! Nothing here holds a shard's lock for more than a slice of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Tick;
 
@@ -18,6 +19,8 @@ use super::verdict::Verdict;
 
 /// Slots looked at by one hold of a shard's lock: some ten microseconds.
 const SLICE: u32 = 512;
+/// How long a password that was right is taken for right without asking anybody.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// What merging a fact did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,12 +118,16 @@ impl<W> Guard<W> {
         heard((name, digest)).or_else(|| previous.and_then(heard))
     }
 
-    /// Whether this is the last good password of its name.
+    /// Whether this is the last good password of its name, and was right within the last second.
+    ///
+    /// Such an attempt needs nobody's leave but this process's: an account that logs in all the time would wait for
+    /// itself. Of a password that was right longer ago nobody knows whether it still is, and every member that
+    /// remembers it would try it once.
     #[must_use]
-    pub fn is_last_good(&self, credential: &Credential) -> bool {
+    pub fn was_right_a_moment_ago(&self, credential: &Credential, now: Tick) -> bool {
         let Credential { name, digest, previous } = *credential;
-        let is = |(name, digest)| self.shard(&name).memory.is_last_good(&name, &digest);
-        is((name, digest)) || previous.is_some_and(is)
+        let was = |(name, digest)| self.shard(&name).memory.was_right_within(&name, &digest, A_MOMENT, now);
+        was((name, digest)) || previous.is_some_and(was)
     }
 
     /// At most `limit` facts (but one at least) from a cursor on; 0 is the start. What comes meanwhile may be missed: it is

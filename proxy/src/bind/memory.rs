@@ -166,6 +166,12 @@ impl Memory {
         self.get(name).and_then(Known::last_good).is_some_and(|good| good.digest == *digest)
     }
 
+    /// Whether this is the last good digest of the name, and was right within `time` before `now`.
+    pub(super) fn was_right_within(&self, name: &NameKey, digest: &Digest, time: Duration, now: Tick) -> bool {
+        let last_good = self.get(name).and_then(Known::last_good);
+        last_good.is_some_and(|good| good.digest == *digest && good.at.within(time, now))
+    }
+
     /// The last good digest is one no longer, as an attempt showed that was sent at `sent`.
     pub(super) fn last_good_failed(&mut self, name: &NameKey, sent: Tick) {
         if let Some(known) = self.get_mut(name) {

@@ -3,6 +3,7 @@
 //! An address is a hint: who answers there is told by the certificate and the greeting. Several may
 //! lead to one member, and one to this process itself.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use crate::clock::Tick;
 
 /// Addresses that are used of an answer that has more.
 pub const MOST_ADDRESSES: usize = 256;
+/// Addresses that are known in all: those, and where members are that opened a connection.
+const MOST_PLACES: usize = 2 * MOST_ADDRESSES;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
@@ -48,6 +51,18 @@ struct Place {
     failures: u32,
     /// Discovery still names it.
     listed: bool,
+    /// A member that listens there has a connection to this process.
+    calls: bool,
+}
+
+impl Place {
+    fn new(now: Tick) -> Self {
+        Self { state: State::Waiting(now), failure: None, failures: 0, listed: false, calls: false }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.listed || self.calls || self.state == State::Linked
+    }
 }
 
 /// What discovery's last answer changed.
@@ -75,15 +90,41 @@ impl DialPlan {
         for (address, place) in &mut self.places {
             place.listed = kept.contains(address);
         }
-        self.places.retain(|_, place| place.listed || place.state == State::Linked);
+        self.places.retain(|_, place| place.is_wanted());
         let mut changed = self.places.len() != before;
         for address in &kept {
-            self.places.entry(*address).or_insert_with(|| {
+            let place = self.places.entry(*address).or_insert_with(|| {
                 changed = true;
-                Place { state: State::Waiting(now), failure: None, failures: 0, listed: true }
+                Place::new(now)
             });
+            place.listed = true;
         }
         Learned { ignored: found.len() - kept.len(), changed }
+    }
+
+    /// A member that listens at `address` has opened a connection: it is dialled back at once. It may know of this
+    /// process before discovery tells this process of it.
+    pub fn called(&mut self, address: SocketAddr, now: Tick) {
+        let room = self.places.len() < MOST_PLACES;
+        let place = match self.places.entry(address) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) if room => new.insert(Place::new(now)),
+            Entry::Vacant(_) => return,
+        };
+        place.calls = true;
+        if let State::Waiting(at) = place.state {
+            place.state = State::Waiting(at.min(now));
+        }
+    }
+
+    /// That connection has ended.
+    pub fn hung_up(&mut self, address: SocketAddr) {
+        if let Some(place) = self.places.get_mut(&address) {
+            place.calls = false;
+            if !place.is_wanted() {
+                self.places.remove(&address);
+            }
+        }
     }
 
     /// Addresses to dial now; each is left alone until its attempt has ended.
@@ -138,7 +179,7 @@ impl DialPlan {
     /// member.
     pub fn lost(&mut self, address: SocketAddr, now: Tick, random: &mut impl Rng) {
         if let Some(place) = self.places.get_mut(&address) {
-            if !place.listed {
+            if !place.listed && !place.calls {
                 self.places.remove(&address);
             } else {
                 let wait = FIRST_BACKOFF.mul_f64(random.random_range(0.0..1.0));
@@ -165,11 +206,12 @@ impl DialPlan {
     }
 
     /// How many other members there should be: the listed addresses but those that are known to
-    /// lead to none.
+    /// lead to none, and members that called, which may be reached otherwise than where they seem to be.
     #[must_use]
     pub fn others(&self) -> usize {
         let leads_to_one = |place: &&Place| match place.failure {
-            None | Some(Failure::Unreachable) => place.listed,
+            None => place.listed || place.calls,
+            Some(Failure::Unreachable) => place.listed,
             Some(Failure::Stranger | Failure::Myself | Failure::Alias) => false,
         };
         self.places.values().filter(leads_to_one).count()
@@ -274,6 +316,49 @@ mod tests {
         plan.lost(address(1), Tick(2), &mut random());
         plan.failed(address(1), Failure::Unreachable, Tick(2), &mut random());
         assert!(!plan.due(Tick(10_000)).contains(&address(1)), "a ghost is not dialled");
+    }
+
+    #[test]
+    fn a_member_that_calls_is_dialled_back_until_it_hangs_up() {
+        let (mut plan, mut random) = (DialPlan::default(), random());
+        plan.learn(&found([1]), Tick(0));
+        plan.due(Tick(0));
+        plan.called(address(2), Tick(1));
+        assert_eq!((plan.due(Tick(1)), plan.others()), (vec![address(2)], 2));
+        plan.failed(address(2), Failure::Unreachable, Tick(1), &mut random);
+        assert_eq!(plan.others(), 1, "it is not where it seemed to be, or not yet");
+        assert!(!plan.learn(&found([1]), Tick(2)).changed);
+        let next = plan.next_due().unwrap();
+        assert_eq!(plan.due(next), [address(2)]);
+        plan.linked(address(2));
+        plan.hung_up(address(2));
+        assert!(!plan.learn(&found([1]), Tick(3)).changed, "a connection is not given up for that");
+        plan.lost(address(2), Tick(4), &mut random);
+        assert_eq!((plan.next_due(), plan.others()), (None, 1));
+    }
+
+    #[test]
+    fn a_call_ends_the_wait_for_a_listed_address_and_leaves_it_listed() {
+        let (mut plan, mut random) = (DialPlan::default(), random());
+        plan.learn(&found([1]), Tick(0));
+        plan.due(Tick(0));
+        plan.failed(address(1), Failure::Unreachable, Tick(0), &mut random);
+        plan.called(address(1), Tick(1));
+        assert_eq!(plan.due(Tick(1)), [address(1)]);
+        plan.hung_up(address(1));
+        plan.failed(address(1), Failure::Unreachable, Tick(1), &mut random);
+        assert_eq!((plan.next_due().is_some(), plan.others()), (true, 1));
+    }
+
+    #[test]
+    fn calls_beyond_the_bound_are_dialled_only_when_they_are_listed() {
+        let mut plan = DialPlan::default();
+        for last in 0..5_000 {
+            plan.called(address(last), Tick(0));
+        }
+        assert_eq!(plan.due(Tick(0)).len(), MOST_PLACES);
+        plan.learn(&found([5_000]), Tick(1));
+        assert_eq!(plan.due(Tick(1)), [address(5_000)]);
     }
 
     #[test]

@@ -155,6 +155,8 @@ pub enum Effect<W> {
         links: Vec<LinkId>,
         /// What.
         message: Message,
+        /// Whether a queue that is full may drop it, because comparing makes up for it.
+        repairable: bool,
     },
     /// Close a connection, for this reason.
     Close {

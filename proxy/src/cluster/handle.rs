@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin::cluster::{Awaited, ClusterReport, Gathered, Peers};
 use crate::bind::{Conclusion, Credential, Effect as BindEffect, Guard, Release, Verdict};
+use crate::clock::Tick;
 use crate::config::Coordination;
 use crate::metrics::ClusterMetrics;
 use crate::metrics::cluster::LeaseResult;
@@ -209,10 +210,10 @@ impl ClusterHandle {
 
     /// Whether a session has to ask another member before it asks the directory.
     #[must_use]
-    pub fn must_ask(&self, guard: &Guard<Waiter>, credential: &Credential) -> bool {
+    pub fn must_ask(&self, guard: &Guard<Waiter>, credential: &Credential, now: Tick) -> bool {
         !matches!(**self.coordination.load(), Coordination::Local)
             && self.other_owns(credential)
-            && !guard.is_last_good(credential)
+            && !guard.was_right_a_moment_ago(credential, now)
     }
 
     fn other_owns(&self, credential: &Credential) -> bool {

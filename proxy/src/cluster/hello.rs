@@ -47,6 +47,7 @@ mod tests {
             now: Tick(0),
             standing: Standing::Joined,
             entries: 0,
+            port: 7946,
         }
     }
 

@@ -83,11 +83,11 @@ impl Link {
     }
 
     /// Puts a message at the end of the queue.
-    pub(super) fn send(&self, message: &Message, frame: &Frame, now: Tick) -> Pushed {
+    pub(super) fn send(&self, message: &Message, frame: &Frame, repairable: bool, now: Tick) -> Pushed {
         if matches!(message, Message::Ping { .. }) && self.unanswered.get().is_none() {
             self.unanswered.set(Some(now));
         }
-        self.outbox.push(frame, message.may_be_dropped())
+        self.outbox.push(frame, repairable)
     }
 
     /// Closes it when what waits is written, or after a moment.

@@ -1,8 +1,8 @@
 //! Who the other members are, as far as this node's own connections tell.
 //!
-//! A member is one run of a process ([`NodeId`]). It is alive while a connection to it or from it is up,
-//! suspect when the last one broke, and left when it said goodbye; it is forgotten a minute later, or at
-//! once when its successor of the same name shows up.
+//! A member is one run of a process ([`NodeId`]). It is alive while connections to it and from it are up,
+//! suspect when one of them is missing, and left when it said goodbye; it is forgotten a minute after the last
+//! one broke, or at once when its successor of the same name shows up.
 
 use std::collections::BTreeMap;
 
@@ -27,9 +27,9 @@ pub const FORGET_AFTER: u64 = 120;
 /// What is known of a member's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
-    /// A connection is up.
+    /// Both connections are up: it hears and is heard.
     Alive,
-    /// It went without a word.
+    /// One of them is not up yet, or both broke without a word.
     Suspect,
     /// It said goodbye.
     Left,
@@ -62,10 +62,10 @@ impl Member {
     /// What is known of its life.
     #[must_use]
     pub fn state(&self) -> State {
-        match (self.gone, self.standing) {
-            (None, Standing::Joining | Standing::Joined) => State::Alive,
-            (_, Standing::Leaving) => State::Left,
-            (Some(_), Standing::Joining | Standing::Joined) => State::Suspect,
+        match self.standing {
+            Standing::Leaving => State::Left,
+            Standing::Joining | Standing::Joined if self.dialled.is_some() && self.accepted.is_some() => State::Alive,
+            Standing::Joining | Standing::Joined => State::Suspect,
         }
     }
 
@@ -99,8 +99,19 @@ pub struct Members {
 impl Members {
     /// A connection is up. Returns one that it replaces, to be closed.
     pub fn linked(&mut self, link: LinkId, direction: Direction, hello: &Hello) -> Option<LinkId> {
-        let Hello { oldest: _, newest: _, features: _, cluster: _, node, name, keys, now: _, standing, entries } =
-            hello;
+        let Hello {
+            oldest: _,
+            newest: _,
+            features: _,
+            cluster: _,
+            node,
+            name,
+            keys,
+            now: _,
+            standing,
+            entries,
+            port: _,
+        } = hello;
         // The run before this one is over, however its connections ended.
         self.by_node.retain(|other, member| other == node || member.name != *name || member.gone.is_none());
         let member = self.by_node.entry(*node).or_insert_with(|| Member {

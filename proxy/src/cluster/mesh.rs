@@ -258,6 +258,11 @@ impl Mesh {
         let Greeted { stream, hello, unread } = greeted;
         let id = LinkId(self.next_link.replace(self.next_link.get() + 1));
         let link = Link::new(id, direction, hello.node, hello.name.clone(), self.process_now());
+        // Facts go only over connections that are dialled, and so do questions. It knows us, so it can be found.
+        let caller = match direction {
+            Direction::Accepted => Some(SocketAddr::new(address.ip().to_canonical(), hello.port)),
+            Direction::Dialled => None,
+        };
         self.links.borrow_mut().insert(id, link.clone());
         let gauge = self.metrics().links(match direction {
             Direction::Dialled => MessageDirection::Out,
@@ -265,11 +270,18 @@ impl Mesh {
         });
         gauge.inc();
         tracing::debug!(member = %link.name, %address, ?direction, "a connection with a member is up");
-        if direction == Direction::Accepted && !self.is_linked(link.node, Direction::Dialled) {
-            // It knows us, so it can be found: facts go only over connections that are dialled.
-            self.plan.borrow_mut().hurry(self.process_now());
+        if let Some(caller) = caller
+            && !self.is_linked(link.node, Direction::Dialled)
+        {
+            let now = self.process_now();
+            let mut plan = self.plan.borrow_mut();
+            plan.called(caller, now);
+            // It may be elsewhere than it seems.
+            plan.hurry(now);
+            drop(plan);
             self.plan_changed.notify_one();
             self.ask_again.notify_one();
+            self.count_others();
         }
         // The node hears of the connection before anything that comes on it: both take one channel.
         let end = match self.report(Event::Linked { link: id, direction, hello }).await {
@@ -278,6 +290,9 @@ impl Mesh {
         };
         gauge.dec();
         self.links.borrow_mut().remove(&id);
+        if let Some(caller) = caller {
+            self.plan.borrow_mut().hung_up(caller);
+        }
         tracing::debug!(member = %link.name, %address, ?direction, why = %end, "a connection with a member ended");
         // A node that is gone need not know.
         let _ = self.report(Event::Unlinked { link: id }).await;
@@ -371,7 +386,7 @@ impl Mesh {
     fn perform(&self, effects: Vec<Effect<Waiter>>, events: &mut VecDeque<Event>) {
         for effect in effects {
             match effect {
-                Effect::Send { links, message } => self.send(&links, &message),
+                Effect::Send { links, message, repairable } => self.send(&links, &message, repairable),
                 Effect::Close { link, why } => {
                     if let Some(link) = self.links.borrow().get(&link) {
                         link.close(why, self.process_now());
@@ -398,7 +413,7 @@ impl Mesh {
         }
     }
 
-    fn send(&self, links: &[LinkId], message: &Message) {
+    fn send(&self, links: &[LinkId], message: &Message, repairable: bool) {
         let mut octets = Vec::new();
         if let Err(error) = wire::encode(message, &mut octets) {
             tracing::error!(%error, kind = ?link::kind(message), "a message cannot be written: please report this");
@@ -409,7 +424,7 @@ impl Mesh {
         for link in links {
             // One that is gone by now is about to be reported as such.
             let Some(link) = self.links.borrow().get(link).cloned() else { continue };
-            match link.send(message, &frame, now) {
+            match link.send(message, &frame, repairable, now) {
                 Pushed::Queued => metrics.message(MessageDirection::Out, kind, frame.len()),
                 Pushed::Dropped => metrics.dropped.inc(),
                 Pushed::Overflowed => {

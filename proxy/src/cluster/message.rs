@@ -69,6 +69,8 @@ pub struct Hello {
     pub standing: Standing,
     /// Failed binds that it holds.
     pub entries: u32,
+    /// Where it listens, at the address that it dials from: whoever it greets can dial it back.
+    pub port: u16,
 }
 
 /// Why a connection is refused. Sent instead of a `Hello`.
@@ -287,16 +289,4 @@ pub enum Message {
     },
     /// A kind that this version does not know and that may be skipped.
     Unknown(u8),
-}
-
-impl Message {
-    /// Whether a queue that is full may drop it: failures, which comparing brings later. What forgives them is
-    /// not: a barrier says that it has arrived.
-    #[must_use]
-    pub fn may_be_dropped(&self) -> bool {
-        match self {
-            Self::Facts { sent: _, facts } => facts.iter().all(|fact| matches!(fact, Fact::Failure(_))),
-            _ => false,
-        }
-    }
 }

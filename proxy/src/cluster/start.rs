@@ -106,6 +106,7 @@ pub fn start(
             cluster: settings.name,
             node,
             name,
+            port: address.port(),
             keys: key_ids(shared),
             lease_life: request_timeout + LEASE_GRACE,
         },

@@ -143,7 +143,7 @@ families! {
         "Sessions that waited in vain for an upstream connection and were told busy (51).";
 
     CLUSTER_PEERS = Kind::Gauge, "bindproxy_cluster_peers", [closed("state", PeerState::LABELS)],
-        "Other members of the cluster, by how they stand.";
+        "Other members of the cluster: alive with connections in both directions, suspect while one is missing, left after a goodbye.";
     CLUSTER_DISCOVERED = Kind::Gauge, "bindproxy_cluster_discovered_peers", [],
         "Addresses of other members that discovery knows.";
     CLUSTER_OVER_BOUND = Kind::Gauge, "bindproxy_cluster_discovery_ignored_addresses", [],

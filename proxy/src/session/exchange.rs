@@ -110,7 +110,7 @@ impl Session {
     async fn lead(&mut self, request: Request, peek: Peek, mut lease: HeldLease) -> Flow {
         let shared = self.core.shared.clone();
         if let (Some(cluster), Some(held)) = (shared.cluster.get(), lease.lease())
-            && cluster.must_ask(&shared.guard, held.credential())
+            && cluster.must_ask(&shared.guard, held.credential(), shared.cluster_clock.now())
         {
             let credential = *held.credential();
             let limit = self.core.with_settings(|settings| settings.request_timeout);

@@ -142,3 +142,24 @@ fn a_lease_that_is_never_settled_does_not_park_its_credential_for_ever() {
     // It turns up after all: what it says is learned, and nobody is let go twice.
     assert!(world.answer(lost, 49, WRONG).released.is_empty());
 }
+
+#[test]
+fn only_what_was_right_a_moment_ago_needs_nobodys_leave() {
+    let mut world = World::new();
+    let asks_nobody = |world: &World, password: &str| {
+        let credential = world.guard.credential(b"cn=a", password.as_bytes());
+        world.guard.was_right_a_moment_ago(&credential, world.now)
+    };
+    assert!(!asks_nobody(&world, "p"), "nothing is known of it");
+    world.succeed("cn=a", "p");
+    assert!(asks_nobody(&world, "p") && !asks_nobody(&world, "q"));
+    world.now = world.now.after(std::time::Duration::from_millis(999));
+    assert!(asks_nobody(&world, "p"));
+    world.tick();
+    assert!(!asks_nobody(&world, "p"), "its owner may have changed it since");
+    // A success that no other member is told of counts as well.
+    world.succeed("cn=a", "p");
+    assert!(asks_nobody(&world, "p"));
+    world.fail("cn=a", "p");
+    assert!(!asks_nobody(&world, "p"), "it is right no longer");
+}

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bindproxy::bind::{
-    Conclusion, Credential, Decision, Digest, Effect, Fact, FailureFact, FlushScope, Guard, NameFacts, NameKey, Origin,
-    Past, Policy, Release, Stamp, Success,
+    Conclusion, Credential, Decision, Digest, Effect, Fact, FailureFact, FlushScope, Guard, NameFacts, NameKey,
+    NameQuery, Origin, Past, Policy, Release, Stamp, Success,
 };
 use bindproxy::clock::Tick;
 
@@ -283,7 +283,7 @@ fn what_was_kept_back_is_not_lost_when_another_password_comes() {
     let facts = NameFacts { successes: [other, known(name(0)).successes[0]], ..known(credential.name) };
     let merged = world.guard.merge(&Fact::Name(facts), world.now);
     assert!(merged.changed && merged.newer.is_some());
-    assert!(world.guard.is_last_good(&credential), "it was right later than the other");
+    assert!(world.guard.was_right_a_moment_ago(&credential, world.now), "it was right later than the other");
     let late = FailureFact { name: credential.name, digest: credential.digest, ..told(1, between) };
     assert!(!world.guard.merge(&Fact::Failure(late), world.now).changed);
 }
@@ -305,18 +305,18 @@ fn a_third_right_password_within_the_ttl_purges_nothing() {
 fn a_last_good_password_is_known_until_it_fails_or_changes() {
     let mut world = World::new();
     let credential = world.guard.credential(b"cn=a", b"p");
-    assert!(!world.guard.is_last_good(&credential));
+    assert!(!world.guard.was_right_a_moment_ago(&credential, world.now));
     world.succeed("cn=a", "p");
-    assert!(world.guard.is_last_good(&credential));
+    assert!(world.guard.was_right_a_moment_ago(&credential, world.now));
     world.fail("cn=a", "p");
-    assert!(!world.guard.is_last_good(&credential));
+    assert!(!world.guard.was_right_a_moment_ago(&credential, world.now));
     world.pass(FIRST_TTL);
     world.succeed("cn=a", "p");
-    assert!(world.guard.is_last_good(&credential));
+    assert!(world.guard.was_right_a_moment_ago(&credential, world.now));
     world.tick();
     let changed = NameFacts { last_good_ended: Past::at(world.now), ..known(credential.name) };
     assert!(world.guard.merge(&Fact::Name(changed), world.now).changed);
-    assert!(!world.guard.is_last_good(&credential));
+    assert!(!world.guard.was_right_a_moment_ago(&credential, world.now));
 }
 
 #[test]
@@ -345,7 +345,8 @@ fn after_a_leap_of_the_clock_there_are_no_failures_and_purges_are_of_now() {
     world.pass(1_000_000);
     assert_eq!(world.guard.leap(world.now), 1);
     assert_eq!(world.guard.stats().live, 0);
-    assert!(world.guard.is_last_good(&world.guard.credential(b"cn=b", b"good")));
+    let known = world.guard.explain(NameQuery::Name(b"cn=b"), world.now).unwrap();
+    assert!(known.last_good.is_some());
     let purged = world.guard.name_facts(&world.guard.name_key(b"cn=c")).unwrap().purged;
     assert_eq!(purged, Past::at(world.now));
     let other = world.lead("cn=a", "q");
@@ -364,7 +365,7 @@ fn while_a_key_rolls_failures_have_one_key_and_names_two() {
     world.tick();
     let lease = world.lead("cn=a", "p");
     let new = *lease.credential();
-    assert!(world.guard.is_last_good(&new));
+    assert!(world.guard.was_right_a_moment_ago(&new, world.now));
     let settled = world.answer(lease, 49, WRONG);
     let learned = settled.effects.iter().find_map(|effect| match effect {
         Effect::Learned { name, digest, stamp, .. } => Some((*name, *digest, stamp.at())),
@@ -376,7 +377,7 @@ fn while_a_key_rolls_failures_have_one_key_and_names_two() {
     hear.sort_unstable();
     both.sort_unstable();
     assert_eq!(hear, both);
-    assert!(!world.guard.is_last_good(&new));
+    assert!(!world.guard.was_right_a_moment_ago(&new, world.now));
     world.pass(FIRST_TTL);
     let mut hear = hears(&mut world, "cn=a", "p", 0, "");
     hear.sort_unstable();

@@ -80,12 +80,12 @@ fn standing() -> impl Strategy<Value = Standing> {
 fn hello() -> impl Strategy<Value = Message> {
     // A text of at most 255 octets.
     let text = || "\\PC{0,63}";
-    let protocol = (any::<u16>(), any::<u16>(), any::<u64>());
+    let protocol = (any::<u16>(), any::<u16>(), any::<u64>(), any::<u16>());
     let member = (text(), any::<u64>(), text(), keys());
     (protocol, member, tick(), standing(), any::<u32>()).prop_map(
-        |((oldest, newest, features), (cluster, node, name, keys), now, standing, entries)| {
+        |((oldest, newest, features, port), (cluster, node, name, keys), now, standing, entries)| {
             let node = NodeId(node);
-            Message::Hello(Hello { oldest, newest, features, cluster, node, name, keys, now, standing, entries })
+            Message::Hello(Hello { oldest, newest, features, cluster, node, name, keys, now, standing, entries, port })
         },
     )
 }

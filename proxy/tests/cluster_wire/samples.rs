@@ -103,6 +103,7 @@ fn hello() -> Hello {
         now: SENT,
         standing: Standing::Joining,
         entries: 1_000_000,
+        port: 7946,
     }
 }
 

@@ -98,6 +98,7 @@ impl Impostor {
                 now: Tick(0),
                 standing: Standing::Joined,
                 entries: 0,
+                port: 9,
             },
             adopts_keys: false,
         }

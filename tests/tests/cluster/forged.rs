@@ -1,6 +1,7 @@
 //! Peers that are not what they say hear nothing and are believed nothing.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bindproxy::bind::{Digest, Fact, FailureFact, NameKey, Origin, Stamp, Verdict};
 use bindproxy::clock::Tick;
@@ -10,6 +11,7 @@ use bindproxy_tests::lab::Lab;
 use bindproxy_tests::lab::device::login;
 use bindproxy_tests::lab::impostor::{Impostor, Recorder, replay};
 use bindproxy_tests::lab::plan::Discovery;
+use bindproxy_tests::lab::pod::Pod;
 use bindproxy_tests::ldap::Frame;
 use bindproxy_tests::wait;
 
@@ -95,6 +97,12 @@ fn cases(lab: &Lab, other_authority: &Authority) -> Vec<Case> {
     ]
 }
 
+/// Waits until both pods have greeted each other and the genuine one, which dials nobody back.
+pub(crate) fn wait_until_dialled(lab: &Lab, limit: Duration) {
+    let dialled = |pod: &Pod| pod.metric("bindproxy_cluster_links", &[("direction", "out")]);
+    wait::until_true("the genuine one to be told things", limit, || lab.pods().iter().all(|pod| dialled(pod) >= 2.0));
+}
+
 /// Each impostor dials a member that knows something, tells it something, and asks for everything.
 /// Then all wait where members dial them, while the members learn something new.
 #[test]
@@ -143,7 +151,7 @@ fn whoever_is_not_a_member_hears_nothing() {
     for (what, _, waiting) in &waiting {
         wait::until_true(&format!("both pods to dial {what}"), SOON * 3, || waiting.connections() >= 2);
     }
-    wait::until_true("the genuine one to be a peer", SOON, || lab.pods().iter().all(|pod| pod.peers("alive") >= 2.0));
+    wait_until_dialled(&lab, SOON);
     let news = slapd().add_user("forged-news", "right");
     assert_eq!(login(lab.pod(0), &news, "stale").0, 49);
     wait::until_true("the news at the other pod", SOON, || lab.pod(1).entries() == 7.0);

@@ -7,6 +7,7 @@ mod bad_input;
 mod faults;
 mod forged;
 mod laboratory;
+mod one_sided;
 mod partition;
 mod rolling;
 mod rotation;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bindproxy::cluster::message::Message;
 use bindproxy_tests::lab::device::login;
 use bindproxy_tests::lab::impostor::Impostor;
-use bindproxy_tests::{request, scrape, wait};
+use bindproxy_tests::{request, scrape};
 
-use crate::forged::{FIRST_PORT, lab};
+use crate::forged::{FIRST_PORT, lab, wait_until_dialled};
 use crate::stage::{SOON, slapd};
 
 const STALE: &str = "stale-Pa55word-that-must-not-be-seen";
@@ -61,9 +61,7 @@ fn frames_logs_and_metrics_give_nothing_away() {
     let member = authority.member("genuine", cluster);
     let genuine = Impostor::new(&member, &authority.ca_file, cluster, cluster).with_the_right_keys();
     let waiting = genuine.wait_at(lab.root(FIRST_PORT));
-    wait::until_true("the genuine one to be a peer", SOON * 3, || {
-        lab.pods().iter().all(|pod| pod.peers("alive") >= 2.0)
-    });
+    wait_until_dialled(&lab, SOON * 3);
 
     let dn = slapd().add_user(UID, RIGHT);
     for pod in lab.pods() {

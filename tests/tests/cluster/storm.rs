@@ -1,9 +1,11 @@
 //! One stale password at several pods in the same moment.
 
 use std::thread;
+use std::time::Duration;
 
 use bindproxy_tests::lab::Lab;
 use bindproxy_tests::lab::device::{login, storm};
+use bindproxy_tests::request::Change;
 
 use crate::stage::{plan, slapd};
 
@@ -34,6 +36,27 @@ fn reaches_the_directory_once() {
     assert_eq!(slapd().binds(&dn), 6, "one failure and five logins");
     let leases: f64 = lab.pods().iter().map(|pod| pod.metric("bindproxy_lockout_attempts_prevented_total", &[])).sum();
     assert_eq!(leases, 480.0 + 320.0 + 800.0 - 1.0, "attempts prevented, over all pods");
+}
+
+/// Its owner changed the password at the directory, and every pod remembers the old one as right: with leases the old one
+/// reaches the directory once, not once through each pod.
+#[test]
+fn of_what_was_right_until_now_reaches_the_directory_once() {
+    let lab = Lab::start(&plan(3));
+    let dns: Vec<String> = (0..6).map(|number| slapd().add_user(&format!("storm-changed-{number}"), "old")).collect();
+    for dn in &dns {
+        for pod in lab.pods() {
+            assert_eq!(login(pod, dn, "old").0, 0);
+        }
+        slapd().modify(dn, &[(Change::Replace, "userPassword", &[b"new"])]);
+    }
+    // A password that was right within the last second needs no lease.
+    std::thread::sleep(Duration::from_millis(1_100));
+    for dn in &dns {
+        let _answers = storm(&lab.some(&[0, 1, 2]), dn, "old").expect(49);
+        assert_eq!((slapd().failures(dn), slapd().binds(dn)), (1, 4), "{dn}; leases: {}", lab.leases());
+        assert_eq!(login(lab.pod(0), dn, "new").0, 0);
+    }
 }
 
 /// Many names at once, so that every pod is the owner of some: each is asked about once.

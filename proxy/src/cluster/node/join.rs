@@ -6,12 +6,14 @@
 use crate::bind::Fact;
 
 use super::super::event::{Effect, LinkId, Waiting};
-use super::super::members::{self, Beat};
+use super::super::members::{self, Beat, Member};
 use super::super::message::{Message, Standing};
 use super::{Node, Step};
 
 /// Beats until a node goes on with what it has: 10 s.
 const PATIENCE: u64 = 20;
+/// Beats until it no longer waits for the members that it dialled to dial it back: 2 s.
+pub(super) const DIALLED_BACK: u64 = 4;
 /// Facts of one step through the guard.
 const EXPORT: usize = 512;
 /// Octets of one fact in a part of a snapshot, reckoned generously; a failure's verdict comes on top.
@@ -60,7 +62,7 @@ impl Node {
             return;
         }
         let keys = self.settings.keys;
-        match self.joining.stage {
+        let has_everything = match self.joining.stage {
             Stage::Searching => {
                 let serving = self.members.iter().find_map(|member| member.owner_channel(&keys));
                 if let Some(link) = serving {
@@ -73,19 +75,25 @@ impl Node {
                     .members
                     .iter()
                     .any(|member| member.standing == Standing::Joined && members::share_a_key(&keys, &member.keys));
-                if nobody && self.joining.others.is_some_and(|others| met >= others) {
-                    return self.join(step, true);
-                }
+                nobody && self.joining.others.is_some_and(|others| met >= others)
             }
             Stage::Complete { from } => {
                 let second =
                     self.members.iter().filter_map(|member| member.owner_channel(&keys)).find(|&link| link != from);
-                let Some(link) = second else { return self.join(step, true) };
-                self.joining.stage = Stage::Comparing(link);
-                self.syncs.want(link);
+                if let Some(link) = second {
+                    self.joining.stage = Stage::Comparing(link);
+                    self.syncs.want(link);
+                }
+                second.is_none()
             }
-            Stage::Comparing(link) if self.syncs.is_over(link) => return self.join(step, true),
-            Stage::Snapshot(_) | Stage::Comparing(_) => {}
+            Stage::Comparing(link) => self.syncs.is_over(link),
+            Stage::Snapshot(_) => false,
+        };
+        // Who has no connection to this node asks it for no lease, and would let its clients go beside this node's.
+        let not_heard = |member: &Member| member.dialled.is_some() && member.accepted.is_none();
+        let is_heard = self.beat.0 >= DIALLED_BACK || !self.members.iter().any(not_heard);
+        if has_everything && is_heard {
+            return self.join(step, true);
         }
         if self.beat.since(Beat::default()) >= PATIENCE {
             self.join(step, false);

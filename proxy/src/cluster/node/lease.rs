@@ -11,7 +11,6 @@ use super::super::event::{Effect, LinkId, PeerWaiter, Permission, Waiting};
 use super::super::members::Beat;
 use super::super::message::{AskId, KeyId, LeaseAnswer, Message, NodeId, Standing};
 use super::super::owners::Owner;
-use super::push::send_facts;
 use super::{Node, Step};
 
 /// Leases that an owner holds for others; one who asks for more goes on without.
@@ -158,9 +157,12 @@ impl Node {
         let decision = step.guard.decide(&credential, Source::local(), step.now, || W::from(waiter));
         let answer = match decision {
             Decision::Answer(verdict) => {
-                // It would not ask if it had the failure: what was pushed got lost.
-                let fact = step.guard.failure(&name, &digest, step.now).map(Fact::Failure);
-                send_facts(step, &[link], fact.into_iter().collect());
+                // It would not ask if it had the failure: what was pushed got lost. With this one it can tell whether
+                // the verdict is outdated there, so it may not be lost again.
+                if let Some(failure) = step.guard.failure(&name, &digest, step.now) {
+                    let facts = vec![Fact::Failure(failure)];
+                    self.say(step, vec![link], Message::Facts { sent: step.now, facts });
+                }
                 LeaseAnswer::Verdict(verdict)
             }
             Decision::Wait => {

@@ -36,6 +36,8 @@ pub struct NodeSettings {
     pub node: NodeId,
     /// `cluster.nodeName`.
     pub name: String,
+    /// Where it listens.
+    pub port: u16,
     /// The hashing keys.
     pub keys: KeyIds,
     /// How long a granted attempt may take; its lease is taken back then.
@@ -147,6 +149,7 @@ impl Node {
             now,
             standing: self.standing,
             entries: live(guard),
+            port: self.settings.port,
         }
     }
 
@@ -339,7 +342,7 @@ impl Node {
     fn say<W: Waiting>(&mut self, step: &mut Step<'_, W>, links: Vec<LinkId>, message: Message) {
         self.post(step);
         if !links.is_empty() {
-            step.effects.push(Effect::Send { links, message });
+            step.effects.push(Effect::Send { links, message, repairable: false });
         }
     }
 }

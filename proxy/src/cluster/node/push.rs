@@ -95,16 +95,16 @@ impl Node {
 }
 
 /// Sends facts in messages of a bounded size. What forgives goes ahead and on its own: a queue that is full drops
-/// failures ([`Message::may_be_dropped`]), and a flush that was acknowledged must have arrived.
+/// failures, which comparing brings later, and a flush that was acknowledged must have arrived.
 pub(super) fn send_facts<W>(step: &mut Step<'_, W>, links: &[LinkId], facts: Vec<Fact>) {
     let (failures, pardons): (Vec<Fact>, Vec<Fact>) =
         facts.into_iter().partition(|fact| matches!(fact, Fact::Failure(_)));
-    for facts in [pardons, failures] {
+    for (facts, repairable) in [(pardons, false), (failures, true)] {
         let mut rest = facts.as_slice();
         while !rest.is_empty() {
             let (part, more) = rest.split_at(wire::facts_that_fit(rest, wire::PUSH_OCTETS));
             let message = Message::Facts { sent: step.now, facts: part.to_vec() };
-            step.effects.push(Effect::Send { links: links.to_vec(), message });
+            step.effects.push(Effect::Send { links: links.to_vec(), message, repairable });
             rest = more;
         }
     }

@@ -11,6 +11,7 @@ use super::super::event::{Count, Direction, Effect, Event, LinkId, Permission};
 use super::super::members::State;
 use super::super::message::{AskId, KeyId, KeyIds, Message, NodeId, Standing, SyncId};
 use super::super::owners::Owner;
+use super::join::DIALLED_BACK;
 use super::{Node, NodeSettings};
 use crate::bind::verdict::tests::verdict;
 use crate::bind::{
@@ -96,6 +97,7 @@ impl Network {
             cluster: "mail/corp".into(),
             node: NodeId(0x1000 + number as u64 * 0x0101_0101_0101),
             name: name.into(),
+            port: 7946,
             keys: KeyIds { current: KeyId(1), previous: None },
             lease_life: Duration::from_secs(12),
         };
@@ -164,7 +166,7 @@ impl Network {
     fn perform(&mut self, at: usize, effects: Vec<Effect<Waiter>>) {
         for effect in effects {
             match effect {
-                Effect::Send { links, message } => {
+                Effect::Send { links, message, repairable: _ } => {
                     if self.lose_facts && matches!(message, Message::Facts { .. }) {
                         continue;
                     }
@@ -394,6 +396,25 @@ fn a_healed_partition_does_not_wait_for_the_next_comparison_of_all() {
     network.run();
     network.beat(9);
     assert_eq!([0, 1].map(|at| network.pods[at].guard.stats().live), [4, 4]);
+}
+
+/// Whoever has no connection to a new member would let its clients go beside the new one's.
+#[test]
+fn who_joins_waits_a_moment_until_it_is_dialled_back() {
+    let mut network = Network::of(1);
+    for (number, answers) in [(1, true), (2, false)] {
+        network.add(&format!("corp-{number}"), 0);
+        network.connect(number, 0);
+        network.handle(number, Event::Discovered { others: 1 });
+        network.run();
+        assert_eq!(network.pods[number].joined, None);
+        match answers {
+            true => network.connect(0, number),
+            false => network.beat(DIALLED_BACK),
+        }
+        network.run();
+        assert_eq!(network.pods[number].joined, Some(true));
+    }
 }
 
 #[test]

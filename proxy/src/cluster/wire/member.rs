@@ -7,14 +7,15 @@ use super::octets::{Octets, fields, option, put_option, put_text};
 use super::{DecodeError, EncodeError};
 
 pub(super) fn put_hello(out: &mut Vec<u8>, hello: &Hello) -> Result<(), EncodeError> {
-    let Hello { oldest, newest, features, cluster, node, name, keys, now, standing, entries } = hello;
+    let Hello { oldest, newest, features, cluster, node, name, keys, now, standing, entries, port } = hello;
     // These two stay where they are in every protocol: by them members find out that they have none in common.
     fields(out, &[&oldest.to_le_bytes(), &newest.to_le_bytes()])?;
     fields(out, &[&features.to_le_bytes(), &node.0.to_le_bytes()])?;
     put_keys(out, keys);
     fields(out, &[&now.0.to_le_bytes(), &[standing_code(*standing)], &entries.to_le_bytes()])?;
     put_text(out, cluster)?;
-    put_text(out, name)
+    put_text(out, name)?;
+    fields(out, &[&port.to_le_bytes()])
 }
 
 pub(super) fn hello(octets: &mut Octets<'_>) -> Result<Hello, DecodeError> {
@@ -23,7 +24,8 @@ pub(super) fn hello(octets: &mut Octets<'_>) -> Result<Hello, DecodeError> {
     let (node, keys, now) = (NodeId(octets.u64()?), keys(octets)?, tick(octets.u64()?));
     let (standing, entries) = (standing(octets.u8()?)?, octets.u32()?);
     let (cluster, name) = (octets.text()?, octets.text()?);
-    Ok(Hello { oldest, newest, features, cluster, node, name, keys, now, standing, entries })
+    let port = octets.u16()?;
+    Ok(Hello { oldest, newest, features, cluster, node, name, keys, now, standing, entries, port })
 }
 
 pub(super) fn put_keys(out: &mut Vec<u8>, keys: &KeyIds) {

@@ -12,6 +12,9 @@ use super::super::directory::Check;
 use super::super::oracle::{Lives, Pair};
 use super::plan::{MILLISECOND, Micros, SECOND};
 
+/// For so long after it was right, a password is presented to the directory without a lease.
+const A_MOMENT: Micros = SECOND;
+
 /// A run of a process: they are counted over all slots.
 pub(super) type Run = u32;
 
@@ -157,15 +160,16 @@ impl Model {
             if self.may_be_forgiven(other) {
                 continue;
             }
+            let unleased = [&attempt, other].into_iter().any(|attempt| self.needs_no_lease(attempt));
             match (other.ended, &other.belief) {
-                (None, _) if other.certain && one_owner && !self.was_good(pair) => {
+                (None, _) if other.certain && one_owner && !unleased => {
                     return Err(format!("I1: {pair:?} goes to the directory beside {other:?}"));
                 }
                 (Some(ended), Some(belief)) if other.certain => {
                     let life = micros(belief.life);
                     let lives = now + self.grace(life) < ended + life && !self.is_superseded(other, now);
                     let knows = belief.known.contains_key(&attempt.run)
-                        || (one_owner && self.tolerance.nothing_is_dropped && !self.was_good(pair));
+                        || (one_owner && self.tolerance.nothing_is_dropped && !unleased);
                     if lives && knows {
                         return Err(format!(
                             "I1: {pair:?} goes to the directory from run {} though it is known to be wrong by {other:?}",
@@ -192,9 +196,11 @@ impl Model {
         })
     }
 
-    /// Whether the password was right once, so that it may be let go as the last good one without a lease.
-    fn was_good(&self, pair: Pair) -> bool {
-        self.successes.get(&pair.0).is_some_and(|passwords| passwords.contains(&pair.1))
+    /// Whether the password was right so shortly before, that an attempt may be let go without a lease.
+    fn needs_no_lease(&self, attempt: &Attempt) -> bool {
+        let moment = A_MOMENT + self.grace(A_MOMENT);
+        let mut right = self.of(attempt.pair).filter(|other| other.check == Some(Check::Right));
+        right.any(|other| other.ended.is_none_or(|ended| ended + moment > attempt.asked))
     }
 
     /// Whether anything may have made an attempt's failure worthless.

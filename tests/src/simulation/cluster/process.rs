@@ -210,6 +210,7 @@ impl Process {
             cluster: "simulation".to_owned(),
             node: NodeId(node),
             name: name_of(slot),
+            port: 7946,
             keys: key_ids(stage),
             lease_life,
         };

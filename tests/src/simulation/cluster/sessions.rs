@@ -116,7 +116,7 @@ impl World {
 
     /// A session holds its process's lease: the owner is asked, if that is another one.
     fn lead(&mut self, slot: usize, session: u64, lease: Lease) -> Result<(), String> {
-        let now = self.now;
+        let (now, tick) = (self.now, self.tick(slot));
         let Some(process) = &mut self.processes[slot] else { return Ok(()) };
         let Some(state) = process.sessions.get_mut(&session) else {
             return Err(format!("session {session} gets a lease but is over"));
@@ -126,7 +126,7 @@ impl World {
             && self.fault != Some(Fault::NobodyAsks)
             && lease.is_shared()
             && process.node.owners().owner_of(lease.credential()) != Owner::Myself
-            && !process.guard.is_last_good(lease.credential());
+            && !process.guard.was_right_a_moment_ago(lease.credential(), tick);
         if !asks {
             return self.send(slot, session, lease, None);
         }
@@ -516,7 +516,7 @@ impl World {
         for effect in effects {
             let Some(process) = &mut self.processes[slot] else { return Ok(()) };
             match effect {
-                Effect::Send { links, message } => self.send_message(slot, &links, message)?,
+                Effect::Send { links, message, repairable } => self.send_message(slot, &links, message, repairable)?,
                 Effect::Close { link, why } => self.close(slot, link, why)?,
                 Effect::Permit { ask, permission } => self.permit(slot, ask, permission)?,
                 Effect::Release(waiters) => {

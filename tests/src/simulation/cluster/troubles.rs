@@ -404,7 +404,13 @@ impl World {
     }
 
     /// The node's thread says something to some.
-    pub(super) fn send_message(&mut self, slot: usize, links: &[LinkId], message: Message) -> Result<(), String> {
+    pub(super) fn send_message(
+        &mut self,
+        slot: usize,
+        links: &[LinkId],
+        message: Message,
+        repairable: bool,
+    ) -> Result<(), String> {
         let Some(run) = self.run_of(slot) else { return Ok(()) };
         if self.lost(&message) {
             return Ok(());
@@ -414,7 +420,7 @@ impl World {
         for &id in links {
             let Some(end) = self.network.end_of(id, run) else { continue };
             self.report.messages += 1;
-            let full = message.may_be_dropped()
+            let full = repairable
                 && self.plan.faults.overflow > 0.0
                 && !self.peace
                 && self.random.random_bool(self.plan.faults.overflow);
