@@ -84,6 +84,10 @@ impl Pool {
         if !connection.is_reusable() || !core.settings().is_current(&connection.target) {
             return;
         }
+        if !connection.target.state.is_up() {
+            // It was of use.
+            connection.target.record_health(Ok(()), &core.settings().config.upstream_policy.health_check);
+        }
         let now = core.now();
         let name = connection.target.name.clone();
         match connection.target.state.permits.next_local(core.id, now) {
@@ -193,7 +197,11 @@ impl Pool {
         match connect::connect(target, permit, &shared.resolver, &shared.clock, share).await {
             Ok(connection) => {
                 let policy = &core.settings().config.upstream_policy.health_check;
-                target.record_health(Ok(()), policy);
+                // With TLS 1.3 a server refuses the client's certificate after the handshake, so checks that fail
+                // would be outvoted by connections that are of no use.
+                if target.tls.is_none() || !policy.enabled {
+                    target.record_health(Ok(()), policy);
+                }
                 Ok(connection)
             }
             Err(error) => {

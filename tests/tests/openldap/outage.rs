@@ -64,8 +64,17 @@ fn a_certificate_that_cannot_be_trusted() {
 fn a_client_certificate_towards_the_directory() {
     let Some(slapd) = Slapd::start(&Settings { demands_certificates: true, ..Settings::default() }) else { return };
     let dn = slapd.add_user("with-certificate", "right");
-    let without = Configuration::in_front_of(&slapd.ldaps()).section("upstreamPolicy", QUICK).start();
-    assert_eq!(login(&without.endpoint(), &dn, "right"), 52);
+    let checked = format!("{QUICK}, healthCheck: {{intervalSeconds: 1}}");
+    let without = Configuration::in_front_of(&slapd.ldaps()).section("upstreamPolicy", &checked).start();
+    // TLS 1.3 tells only after the handshake that a certificate is missing: connections come about, and are of no use.
+    wait::until_true("the directory to be taken for down", Duration::from_secs(20), || {
+        assert_eq!(login(&without.endpoint(), &dn, "right"), 52);
+        without.metric("bindproxy_upstream_up", &[("upstream", "directory")]) == 0.0
+    });
+    for _ in 0..20 {
+        assert_eq!(login(&without.endpoint(), &dn, "right"), 52);
+        assert_eq!(without.metric("bindproxy_upstream_up", &[("upstream", "directory")]), 0.0);
+    }
     let identity = slapd.authority().client("proxy", "bindproxy");
     for endpoint in [slapd.ldaps(), slapd.start_tls()] {
         let upstream = Endpoint { identity: Some(identity.clone()), ..endpoint };
