@@ -4,7 +4,7 @@
 //! argument. What members say is [`message`], and in which octets, [`wire`]; who they are, [`members`]; who
 //! grants leases, [`owners`].
 //!
-//! Around it is a thread of its own ([`mesh`]) with an event loop: it finds members ([`discovery`], by
+//! Around it is a thread of its own ([`mesh`]) with an event loop that does what the node wants (`perform`): it finds members ([`discovery`], by
 //! [`dial_plan`]), accepts them (`accept`), greets them (`greeting`, by [`hello`]) and serves their
 //! connections (`link`, with a bounded `outbox` each). The rest of the process reaches it by [`handle`]
 //! and shares its time ([`clock`]); [`start`] puts it together.
@@ -24,6 +24,7 @@ pub mod message;
 pub mod node;
 mod outbox;
 pub mod owners;
+mod perform;
 mod report;
 pub mod start;
 pub mod waiter;
