@@ -51,17 +51,17 @@ struct Place {
     failures: u32,
     /// Discovery still names it.
     listed: bool,
-    /// A member that listens there has a connection to this process.
-    calls: bool,
+    /// Connections that a member which listens there has with this process.
+    calls: u32,
 }
 
 impl Place {
     fn new(now: Tick) -> Self {
-        Self { state: State::Waiting(now), failure: None, failures: 0, listed: false, calls: false }
+        Self { state: State::Waiting(now), failure: None, failures: 0, listed: false, calls: 0 }
     }
 
     fn is_wanted(&self) -> bool {
-        self.listed || self.calls || self.state == State::Linked
+        self.listed || self.calls > 0 || self.state == State::Linked
     }
 }
 
@@ -102,25 +102,30 @@ impl DialPlan {
         Learned { ignored: found.len() - kept.len(), changed }
     }
 
-    /// A member that listens at `address` has opened a connection: it is dialled back at once. It may know of this
-    /// process before discovery tells this process of it.
-    pub fn called(&mut self, address: SocketAddr, now: Tick) {
-        let room = self.places.len() < MOST_PLACES;
+    /// A member that listens at `address` has opened a connection: unless it is `reached` already, it is dialled back at
+    /// once. It may know of this process before discovery tells this process of it. Whether [`Self::hung_up`] is to
+    /// follow: one that is reached elsewhere, or one too many, is not remembered.
+    #[must_use]
+    pub fn called(&mut self, address: SocketAddr, reached: bool, now: Tick) -> bool {
+        let room = !reached && self.places.len() < MOST_PLACES;
         let place = match self.places.entry(address) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) if room => new.insert(Place::new(now)),
-            Entry::Vacant(_) => return,
+            Entry::Vacant(_) => return false,
         };
-        place.calls = true;
-        if let State::Waiting(at) = place.state {
+        place.calls += 1;
+        if let State::Waiting(at) = place.state
+            && !reached
+        {
             place.state = State::Waiting(at.min(now));
         }
+        true
     }
 
     /// That connection has ended.
     pub fn hung_up(&mut self, address: SocketAddr) {
         if let Some(place) = self.places.get_mut(&address) {
-            place.calls = false;
+            place.calls = place.calls.saturating_sub(1);
             if !place.is_wanted() {
                 self.places.remove(&address);
             }
@@ -179,7 +184,7 @@ impl DialPlan {
     /// member.
     pub fn lost(&mut self, address: SocketAddr, now: Tick, random: &mut impl Rng) {
         if let Some(place) = self.places.get_mut(&address) {
-            if !place.listed && !place.calls {
+            if !place.listed && place.calls == 0 {
                 self.places.remove(&address);
             } else {
                 let wait = FIRST_BACKOFF.mul_f64(random.random_range(0.0..1.0));
@@ -210,7 +215,7 @@ impl DialPlan {
     #[must_use]
     pub fn others(&self) -> usize {
         let leads_to_one = |place: &&Place| match place.failure {
-            None => place.listed || place.calls,
+            None => place.listed || place.calls > 0,
             Some(Failure::Unreachable) => place.listed,
             Some(Failure::Stranger | Failure::Myself | Failure::Alias) => false,
         };
@@ -323,7 +328,7 @@ mod tests {
         let (mut plan, mut random) = (DialPlan::default(), random());
         plan.learn(&found([1]), Tick(0));
         plan.due(Tick(0));
-        plan.called(address(2), Tick(1));
+        assert!(plan.called(address(2), false, Tick(1)));
         assert_eq!((plan.due(Tick(1)), plan.others()), (vec![address(2)], 2));
         plan.failed(address(2), Failure::Unreachable, Tick(1), &mut random);
         assert_eq!(plan.others(), 1, "it is not where it seemed to be, or not yet");
@@ -338,12 +343,26 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_calls_anew_before_its_old_connection_ends_is_still_dialled_back() {
+        let (mut plan, mut random) = (DialPlan::default(), random());
+        assert!(plan.called(address(2), false, Tick(0)));
+        plan.due(Tick(0));
+        plan.linked(address(2));
+        assert!(plan.called(address(2), true, Tick(1)));
+        plan.hung_up(address(2));
+        plan.lost(address(2), Tick(2), &mut random);
+        assert!(plan.next_due().is_some());
+        assert!(!plan.called(address(3), true, Tick(2)), "it is reached elsewhere");
+        assert_eq!(plan.due(Tick(200)), [address(2)]);
+    }
+
+    #[test]
     fn a_call_ends_the_wait_for_a_listed_address_and_leaves_it_listed() {
         let (mut plan, mut random) = (DialPlan::default(), random());
         plan.learn(&found([1]), Tick(0));
         plan.due(Tick(0));
         plan.failed(address(1), Failure::Unreachable, Tick(0), &mut random);
-        plan.called(address(1), Tick(1));
+        assert!(plan.called(address(1), false, Tick(1)));
         assert_eq!(plan.due(Tick(1)), [address(1)]);
         plan.hung_up(address(1));
         plan.failed(address(1), Failure::Unreachable, Tick(1), &mut random);
@@ -353,9 +372,8 @@ mod tests {
     #[test]
     fn calls_beyond_the_bound_are_dialled_only_when_they_are_listed() {
         let mut plan = DialPlan::default();
-        for last in 0..5_000 {
-            plan.called(address(last), Tick(0));
-        }
+        let remembered = (0..5_000).filter(|&last| plan.called(address(last), false, Tick(0))).count();
+        assert_eq!(remembered, MOST_PLACES);
         assert_eq!(plan.due(Tick(0)).len(), MOST_PLACES);
         plan.learn(&found([5_000]), Tick(1));
         assert_eq!(plan.due(Tick(1)), [address(5_000)]);

@@ -244,6 +244,22 @@ impl Mesh {
         }
     }
 
+    /// A member has opened a connection: facts go only over connections that are dialled, and so do questions. It knows
+    /// this process, so it can be found. Where, if it is to be forgotten when the connection ends.
+    fn called(&self, hello: &Hello, from: SocketAddr) -> Option<SocketAddr> {
+        let listens = SocketAddr::new(from.ip().to_canonical(), hello.port);
+        let (reached, now) = (self.is_linked(hello.node, Direction::Dialled), self.process_now());
+        let remembered = self.plan.borrow_mut().called(listens, reached, now);
+        if !reached {
+            // It may be elsewhere than it seems.
+            self.plan.borrow_mut().hurry(now);
+            self.plan_changed.notify_one();
+            self.ask_again.notify_one();
+            self.count_others();
+        }
+        remembered.then_some(listens)
+    }
+
     /// Serves a connection whose both sides have said hello, to its end.
     pub(super) async fn link<S: Stream>(
         self: &Rc<Self>,
@@ -254,9 +270,8 @@ impl Mesh {
         let Greeted { stream, hello, unread } = greeted;
         let id = LinkId(self.next_link.replace(self.next_link.get() + 1));
         let link = Link::new(id, direction, hello.node, hello.name.clone(), self.process_now());
-        // Facts go only over connections that are dialled, and so do questions. It knows us, so it can be found.
         let caller = match direction {
-            Direction::Accepted => Some(SocketAddr::new(address.ip().to_canonical(), hello.port)),
+            Direction::Accepted => self.called(&hello, address),
             Direction::Dialled => None,
         };
         self.links.borrow_mut().insert(id, link.clone());
@@ -266,19 +281,6 @@ impl Mesh {
         });
         gauge.inc();
         tracing::debug!(member = %link.name, %address, ?direction, "a connection with a member is up");
-        if let Some(caller) = caller
-            && !self.is_linked(link.node, Direction::Dialled)
-        {
-            let now = self.process_now();
-            let mut plan = self.plan.borrow_mut();
-            plan.called(caller, now);
-            // It may be elsewhere than it seems.
-            plan.hurry(now);
-            drop(plan);
-            self.plan_changed.notify_one();
-            self.ask_again.notify_one();
-            self.count_others();
-        }
         // The node hears of the connection before anything that comes on it: both take one channel.
         let end = match self.report(Event::Linked { link: id, direction, hello }).await {
             Ok(()) => link::serve(self, &link, stream, unread).await,
