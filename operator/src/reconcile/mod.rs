@@ -106,6 +106,16 @@ impl ReconcileError {
             Self::TooLong => ErrorReason::Timeout,
         }
     }
+
+    /// What the API server said, or why it could not be asked, if that is what failed.
+    fn answer(&self) -> Option<&kube::Error> {
+        match self {
+            Self::Discover(error) | Self::Status(error) => Some(error),
+            Self::Dereference(DereferenceError::Read { what: _, source }) => Some(source),
+            Self::Apply(error) => error.answer(),
+            Self::Build(_) | Self::Material(_) | Self::TooLong => None,
+        }
+    }
 }
 
 /// Looks at one BindProxy and does what is to be done.
@@ -127,7 +137,15 @@ pub async fn reconcile(
     let began = Instant::now();
     context.metrics.began();
     let looked = tokio::time::timeout(LOOK_WITHIN, look(bind_proxy, &identity, &context)).await;
-    let result = looked.unwrap_or(Err(ReconcileError::TooLong));
+    let result = match looked.unwrap_or(Err(ReconcileError::TooLong)) {
+        // As with a BindProxy that is deleted: whoever deletes the namespace removes everything, and errors would only be
+        // noise until that is done.
+        Err(error) if error.answer().is_some_and(refusal::is_of_terminating_namespace) => {
+            tracing::debug!(namespace = identity.namespace, name = identity.name, "its namespace is being deleted");
+            Ok(Look { accepted: true, next: context.resync })
+        }
+        result => result,
+    };
     let how = match &result {
         Ok(Look { accepted, .. }) => Ok(*accepted),
         Err(error) => Err(error.reason()),

@@ -37,6 +37,24 @@ fn context(answer: impl Fn(&Method, &str) -> Option<(u16, Value)> + Clone + Send
     })
 }
 
+/// A namespace that is being deleted takes nothing new, and all that is left is what the operator still looks at.
+fn terminating(refused: &'static str) -> impl Fn(&Method, &str) -> Option<(u16, Value)> + Clone {
+    move |method, path| {
+        let forbidden = json!({
+            "kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden",
+            "message": "forbidden: unable to create new content in namespace mail because it is being terminated",
+            "details": {"causes": [{"reason": "NamespaceTerminating", "message": "namespace mail is being terminated"}]},
+        });
+        let failure = |code, reason| Some((code, json!({"status": "Failure", "code": code, "reason": reason})));
+        match *method {
+            Method::GET => failure(404, "NotFound"),
+            _ if path.ends_with(refused) => Some((403, forbidden)),
+            Method::POST if path.ends_with("/secrets") => failure(409, "AlreadyExists"),
+            _ => panic!("{method} {path}: no status and no event should be written"),
+        }
+    }
+}
+
 fn corp() -> Arc<DeserializeGuard<BindProxy>> {
     let stored = json!({
         "apiVersion": "bindproxy.io/v1alpha1",
@@ -62,4 +80,27 @@ async fn a_look_that_hangs_is_ended_told_and_repeated() {
     assert!(has(&context, "bindproxy_operator_reconcile_errors_total{reason=\"timeout\"} 1"));
     assert!(has(&context, "bindproxy_operator_queue_depth 0"));
     assert_eq!(on_error(corp(), &error, context), Action::requeue(failure::RETRIED_AFTER));
+}
+
+#[tokio::test]
+async fn nothing_is_told_of_a_namespace_that_is_being_deleted() {
+    for refused in ["/secrets", "/serviceaccounts/corp"] {
+        let context = context(terminating(refused));
+        let next = reconcile(corp(), Arc::clone(&context)).await.expect("no error");
+        assert_eq!(next, Action::requeue(RESYNC), "{refused}");
+        assert!(has(&context, "bindproxy_operator_reconciles_total{result=\"error\"} 0"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_forbidden_otherwise_becomes_a_condition() {
+    let context = context(|method, path| match *method {
+        Method::GET => Some((404, json!({"status": "Failure", "code": 404, "reason": "NotFound"}))),
+        Method::PATCH if path.ends_with("/bindproxies/corp/status") => {
+            Some((200, json!({"metadata": {}, "spec": {"upstreams": []}})))
+        }
+        _ => Some((403, json!({"status": "Failure", "code": 403, "reason": "Forbidden", "message": "no right"}))),
+    });
+    reconcile(corp(), Arc::clone(&context)).await.expect("a refusal is no error");
+    assert!(has(&context, "bindproxy_operator_reconciles_total{result=\"refused\"} 1"));
 }
