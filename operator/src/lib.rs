@@ -8,6 +8,7 @@
 //! [`reconcile`] is the path of one BindProxy, in the order of its modules; [`crd`] is what a person
 //! writes. `validate`, `build` and `status` are pure; the others ask the API server or the pods.
 
+pub mod client;
 pub mod clock;
 pub mod controller;
 pub mod crd;

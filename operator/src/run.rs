@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use kube::runtime::events::{Recorder, Reporter};
-use kube::{Client, Config};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::client::client;
 use crate::clock::Clock;
 use crate::controller::{self, BindProxies};
 use crate::http::{self, HttpError};
@@ -111,15 +111,6 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     }
     tracing::info!("ended");
     Ok(())
-}
-
-/// A client that tells at once what the API server says. By itself it would try again what is answered with 429 or 503,
-/// which an API server says while it starts, in steps that double up to 1000 s: a watch would be deaf for minutes after an
-/// outage. Watches and looks have steps of their own.
-async fn client() -> Result<Client, kube::Error> {
-    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
-    config.default_retry = false;
-    Client::try_from(config)
 }
 
 async fn lost(candidate: Option<&mut Candidate>) {

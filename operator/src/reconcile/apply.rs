@@ -56,6 +56,17 @@ pub enum ApplyError {
     Serialize(String, #[source] serde_json::Error),
 }
 
+impl ApplyError {
+    /// What the API server said, or why it could not be asked, if that is what failed.
+    #[must_use]
+    pub fn answer(&self) -> Option<&kube::Error> {
+        match self {
+            Self::Write { kind: _, name: _, verb: _, source } => Some(source),
+            Self::Foreign { kind: _, name: _ } | Self::Serialize(_, _) => None,
+        }
+    }
+}
+
 /// What is there now.
 #[derive(Clone, Debug)]
 pub struct Applied {

@@ -5,6 +5,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 
 use crate::crd::{BindProxy, BindProxyStatus};
 use crate::reconcile::outcome::ConditionType;
+use crate::reconcile::refusal::is_of_terminating_namespace;
 
 /// The longest note that the API takes, in octets.
 const LONGEST_NOTE: usize = 1024;
@@ -72,8 +73,12 @@ fn cut(message: &str) -> String {
 pub async fn publish(recorder: &Recorder, bind_proxy: &BindProxy, previous: &BindProxyStatus, next: &BindProxyStatus) {
     let reference = bind_proxy.object_ref(&());
     for event in events(previous, next) {
-        if let Err(error) = recorder.publish(&event, &reference).await {
-            tracing::warn!(error = %error, "an event could not be published");
+        match recorder.publish(&event, &reference).await {
+            Ok(()) => {}
+            Err(error) if is_of_terminating_namespace(&error) => {
+                tracing::debug!(namespace = reference.namespace, "no event is taken where all is being deleted");
+            }
+            Err(error) => tracing::warn!(error = %error, "an event could not be published"),
         }
     }
 }

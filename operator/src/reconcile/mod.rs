@@ -88,6 +88,9 @@ pub enum ReconcileError {
     /// The status could not be written.
     #[error("the status cannot be written")]
     Status(#[source] kube::Error),
+    /// Something that was asked begins to answer and does not end.
+    #[error("it took longer than {} s: the API server takes requests and does not answer them whole", LOOK_WITHIN.as_secs())]
+    TooLong,
 }
 
 impl ReconcileError {
@@ -100,6 +103,17 @@ impl ReconcileError {
             Self::Build(_) | Self::Material(_) => ErrorReason::Build,
             Self::Apply(_) => ErrorReason::Apply,
             Self::Status(_) => ErrorReason::Status,
+            Self::TooLong => ErrorReason::Timeout,
+        }
+    }
+
+    /// What the API server said, or why it could not be asked, if that is what failed.
+    fn answer(&self) -> Option<&kube::Error> {
+        match self {
+            Self::Discover(error) | Self::Status(error) => Some(error),
+            Self::Dereference(DereferenceError::Read { what: _, source }) => Some(source),
+            Self::Apply(error) => error.answer(),
+            Self::Build(_) | Self::Material(_) | Self::TooLong => None,
         }
     }
 }
@@ -122,7 +136,16 @@ pub async fn reconcile(
     }
     let began = Instant::now();
     context.metrics.began();
-    let result = look(bind_proxy, &identity, &context).await;
+    let looked = tokio::time::timeout(LOOK_WITHIN, look(bind_proxy, &identity, &context)).await;
+    let result = match looked.unwrap_or(Err(ReconcileError::TooLong)) {
+        // As with a BindProxy that is deleted: whoever deletes the namespace removes everything, and errors would only be
+        // noise until that is done.
+        Err(error) if error.answer().is_some_and(refusal::is_of_terminating_namespace) => {
+            tracing::debug!(namespace = identity.namespace, name = identity.name, "its namespace is being deleted");
+            Ok(Look { accepted: true, next: context.resync })
+        }
+        result => result,
+    };
     let how = match &result {
         Ok(Look { accepted, .. }) => Ok(*accepted),
         Err(error) => Err(error.reason()),
@@ -145,6 +168,10 @@ struct Look {
     accepted: bool,
     next: Duration,
 }
+
+/// The longest time of a look, so that few BindProxies that hang do not keep all others waiting. A look that is cut off
+/// leaves no harm: the next one finds what was written and goes on from there.
+const LOOK_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long the watches may take to tell what there is, after a start. Where one is forbidden it never does; the
 /// look then asks for each object, and says what it may not.
@@ -248,3 +275,6 @@ async fn write_status(
         Err(error) => Err(ReconcileError::Status(error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

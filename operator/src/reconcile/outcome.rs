@@ -98,11 +98,14 @@ pub enum ErrorReason {
     Apply,
     /// Writing the status.
     Status,
+    /// Any of them, since the whole took too long.
+    Timeout,
 }
 
 impl ErrorReason {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Discover, Self::Dereference, Self::Build, Self::Apply, Self::Status];
+    pub const ALL: [Self; 6] =
+        [Self::Discover, Self::Dereference, Self::Build, Self::Apply, Self::Status, Self::Timeout];
 
     /// As a label.
     #[must_use]
@@ -113,6 +116,7 @@ impl ErrorReason {
             Self::Build => "build",
             Self::Apply => "apply",
             Self::Status => "status",
+            Self::Timeout => "timeout",
         }
     }
 }

@@ -45,10 +45,21 @@ fn of_write(kind: &str, name: &str, verb: &str, source: &kube::Error) -> Option<
     }
 }
 
-/// Whether the operator lacks a right. Where a namespace is going, nobody may make anything in it, and no right helps.
+/// Whether the operator lacks a right.
 fn is_refused(status: &Status) -> bool {
-    let causes = status.details.iter().flat_map(|details| &details.causes);
-    status.is_forbidden() && !causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+    status.is_forbidden() && !is_terminating(status)
+}
+
+/// Whether something could not be made because its namespace is being deleted. No right helps, nobody has to do anything, and
+/// soon there is nothing left to look at.
+#[must_use]
+pub fn is_of_terminating_namespace(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_forbidden() && is_terminating(status))
+}
+
+fn is_terminating(status: &Status) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 fn forbidden(what: &str, message: &str) -> Refusal {
@@ -107,6 +118,10 @@ mod tests {
             message: "namespace mail is being terminated".to_owned(),
             field: "metadata.namespace".to_owned(),
         };
-        assert_eq!(of_apply(&secret_refused(vec![going])), None);
+        let refused = secret_refused(vec![going]);
+        assert_eq!(of_apply(&refused), None);
+        let terminating = |error: &ApplyError| error.answer().is_some_and(is_of_terminating_namespace);
+        assert!(terminating(&refused));
+        assert!(!terminating(&secret_refused(Vec::new())));
     }
 }
