@@ -23,6 +23,7 @@ mod no_churn;
 mod one_upstream_down;
 mod operator_away;
 mod operator_footprint;
+mod others_kinds;
 mod partition;
 mod password_fixed;
 mod pod_commands;
