@@ -12,6 +12,7 @@ mod deletion;
 mod drained_node;
 mod examples;
 mod foreign_owner;
+mod from_outside;
 mod graceful_delete;
 mod helm_release;
 mod hot_reload;
