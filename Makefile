@@ -56,7 +56,7 @@ e2e: ## every test that needs a cluster: on that of KUBECONFIG, else on one that
 	trap '[ -z "$$down" ] || $(TIMED) "cluster down" tests/cluster/down.sh; .ci/timed --report target/ci/$@.phases' EXIT; \
 	.ci/need cargo cc; \
 	$(TIMED) "Debian packages" .ci/packages tests/packages.txt tests/cluster/packages.txt; \
-	$(TIMED) "build tools" tests/cluster/build.sh $${KUBECONFIG:+kubectl helm helm3}; \
+	$(TIMED) "build tools" tests/cluster/build.sh $${KUBECONFIG:+kubectl helm helm3 definitions}; \
 	$(TIMED) "images" deploy/images.sh; \
 	$(TIMED) "build tests" cargo test --locked --package bindproxy-tests --features kubernetes --test charts --test kubernetes --no-run; \
 	if [ -z "$${KUBECONFIG:-}" ]; then \

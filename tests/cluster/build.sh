@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the programs of a cluster from their Go modules, into the cache; what is there already is not built again.
 #
-#   build.sh [GROUP...]      these groups, or all: kubernetes kubectl coredns helm helm3 pause
+#   build.sh [GROUP...]      these groups, or all: kubernetes kubectl coredns helm helm3 pause definitions
 #   build.sh --path PROGRAM  prints where the program is, or will be, and builds nothing
 #
 # A group's folder is named by a hash of all that shapes it (modules, own source, flags), so that a new Helm
@@ -9,13 +9,16 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/paths.sh"
 
-groups=(kubernetes kubectl coredns helm helm3 pause)
+groups=(kubernetes kubectl coredns helm helm3 pause definitions)
 
 declare -A module=(
   [kubernetes]=kubernetes [kubectl]=kubernetes [coredns]=coredns [helm]=helm [helm3]=helm3 [pause]=pause
+  [definitions]=definitions
 )
-# Each group's programs as NAME=PACKAGE.
+# Each group's programs as NAME=PACKAGE. Resource definitions are files of their projects' modules, NAME=MODULE:FILE: they are
+# taken as they are, and nothing is compiled.
 kubernetes=k8s.io/kubernetes/cmd
+monitoring=github.com/prometheus-operator/prometheus-operator:example/prometheus-operator-crd/monitoring.coreos.com
 declare -A programs=(
   [kubernetes]="kube-apiserver=$kubernetes/kube-apiserver kube-controller-manager=$kubernetes/kube-controller-manager
     kube-scheduler=$kubernetes/kube-scheduler kubelet=$kubernetes/kubelet kube-proxy=$kubernetes/kube-proxy"
@@ -24,6 +27,9 @@ declare -A programs=(
   [helm]="helm=helm.sh/helm/v4/cmd/helm"
   [helm3]="helm3=helm.sh/helm/v3/cmd/helm"
   [pause]="pause=."
+  [definitions]="podmonitors.yaml=${monitoring}_podmonitors.yaml servicemonitors.yaml=${monitoring}_servicemonitors.yaml
+    prometheusrules.yaml=${monitoring}_prometheusrules.yaml
+    certificates.yaml=github.com/cert-manager/cert-manager:deploy/crds/cert-manager.io_certificates.yaml"
 )
 
 # The version of a module that a group's go.mod requires.
@@ -71,21 +77,35 @@ folder() {
   echo "$cache/tools/$1-${key:0:16}"
 }
 
-build() {
-  local group=$1 into entry packages output started=$SECONDS
-  into=$(folder "$group")
-  [ ! -d "$into" ] || return 0
-  echo "building ${group}: $(sed 's/=[^ ]*//g' <<<"${programs[$group]}" | xargs)"
-  staging=$(mktemp -d "$cache/tools/.$group.XXXXXX")
-  packages=()
+compile() {
+  local group=$1 entry packages=() output
   for entry in ${programs[$group]}; do
     packages+=("${entry#*=}")
   done
   # One call for a whole group keeps all cores busy while it links. A folder as output names programs after their packages.
   output=$staging/
   [ ${#packages[@]} -gt 1 ] || output=$staging/${entry%%=*}
-  (cd "$scripts/modules/${module[$group]}" && go build -trimpath -ldflags "$(linker_flags "$group")" -o "$output" "${packages[@]}") ||
-    fail "building $group failed; its modules come from the Go module proxy (GOPROXY=$(go env GOPROXY))"
+  (cd "$scripts/modules/${module[$group]}" && go build -trimpath -ldflags "$(linker_flags "$group")" -o "$output" "${packages[@]}")
+}
+
+# Files of modules, which are compared with go.sum as they come.
+take() {
+  local group=$1 entry source dir
+  for entry in ${programs[$group]}; do
+    source=${entry#*=}
+    dir=$(cd "$scripts/modules/${module[$group]}" && go mod download "${source%%:*}" && go list -m -f '{{.Dir}}' "${source%%:*}") &&
+      cp "$dir/${source#*:}" "$staging/${entry%%=*}" || return 1
+  done
+}
+
+build() {
+  local group=$1 into means=compile started=$SECONDS
+  into=$(folder "$group")
+  [ ! -d "$into" ] || return 0
+  echo "building ${group}: $(sed 's/=[^ ]*//g' <<<"${programs[$group]}" | xargs)"
+  staging=$(mktemp -d "$cache/tools/.$group.XXXXXX")
+  [ "$group" != definitions ] || means=take
+  "$means" "$group" || fail "building $group failed; its modules come from the Go module proxy (GOPROXY=$(go env GOPROXY))"
   chmod 755 "$staging"
   mv -T "$staging" "$into"
   echo "built $group in $((SECONDS - started)) s: $into"

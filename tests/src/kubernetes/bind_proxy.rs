@@ -195,6 +195,13 @@ impl<'n> Proxies<'n> {
         });
     }
 
+    /// Presents a password at one pod after the other, and each refuses it.
+    pub fn refused_everywhere(&self, name: &str, password: &str) {
+        for pod in self.pods() {
+            assert_eq!(login(pod.address(LDAP_PORT), name, password), Outcome::Code(49), "{name} at {pod}");
+        }
+    }
+
     /// Waits for anything else; the message of the failure tells the last status.
     pub fn until<T>(&self, what: &str, limit: Duration, condition: impl FnMut() -> Option<T>) -> T {
         self.wait(&format!("{}: {what}", self.name), limit, condition, || self.story())

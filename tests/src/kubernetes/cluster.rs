@@ -147,11 +147,11 @@ impl Cluster {
         self.client.clone()
     }
 
-    /// The folder of a cluster that was started on this machine, whose components can be taken away. `None`, and a line
-    /// that says so, for any other: such a test ends there.
+    /// The folder of a cluster that was started on this machine, whose components can be taken away and whose nodes have
+    /// images of tests. `None`, and a line that says so, for any other: such a test ends there.
     pub fn own_or_skip(&self, test: &str) -> Option<&Path> {
         if self.own.is_none() {
-            println!("{test} is left out: it takes parts of the cluster away, and this one is not ours");
+            println!("{test} is left out: it needs the nodes or the components of a cluster that was started here");
         }
         self.own.as_deref()
     }

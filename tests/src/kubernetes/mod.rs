@@ -16,6 +16,7 @@ pub mod bind_proxy;
 pub mod clients;
 pub mod cluster;
 pub mod components;
+pub mod definitions;
 mod diagnosis;
 pub mod extent;
 pub mod figures;

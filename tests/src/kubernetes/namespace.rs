@@ -19,6 +19,7 @@ use super::bind_proxy::Proxies;
 use super::cluster::{Cluster, alone, cluster, shared};
 use super::diagnosis;
 use super::kubectl::{Answer, kubectl_with_input};
+use super::upstream::Upstream;
 
 /// Label of every namespace of this suite.
 pub const LABEL: &str = "bindproxy.io/e2e";
@@ -182,6 +183,15 @@ impl Namespace {
             "apiVersion: bindproxy.io/v1alpha1\nkind: BindProxy\nmetadata:\n  name: {name}\nspec:\n{indented}"
         ));
         self.proxies(name)
+    }
+
+    /// The BindProxy `corp`: three pods before this directory, ready and connected with each other. Where tests about what
+    /// pods tell each other begin.
+    pub fn three_connected(&self, directory: &Upstream) -> Proxies<'_> {
+        let proxies = self.bind_proxy("corp", &format!("replicas: 3\nupstreams: [{}]", directory.clear("dc1")));
+        proxies.ready();
+        proxies.condition("PeersConnected", "True");
+        proxies
     }
 
     /// A BindProxy that somebody else applies, such as Helm.

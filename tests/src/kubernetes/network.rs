@@ -1,8 +1,8 @@
-//! Cuts and losses between pods, and names that the cluster's DNS knows. Only on a cluster that was started on this
+//! Cuts and losses between pods, ways to addresses, and names that the cluster's DNS knows. Only on a cluster that was started on this
 //! machine. Clients on this machine still reach every pod.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -65,6 +65,30 @@ impl Drop for Cuts {
     fn drop(&mut self) {
         process::run(script().arg("--heal"));
     }
+}
+
+/// A way from this machine to an address that no interface has, as a router would announce it; gone when this is dropped.
+#[must_use]
+#[derive(Debug)]
+pub struct Route(Ipv4Addr);
+
+impl Route {
+    /// Leads `address` to this node.
+    pub fn through(address: Ipv4Addr, node: IpAddr) -> Self {
+        route("add", address, &["via", &node.to_string()]);
+        Self(address)
+    }
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        route("del", self.0, &[]);
+    }
+}
+
+fn route(what: &str, address: Ipv4Addr, way: &[&str]) {
+    assert!(cluster().own().is_some(), "a cluster of ours: ask Cluster::own_or_skip first");
+    process::run(Command::new("ip").args(["-4", "route", what, &format!("{address}/32")]).args(way));
 }
 
 fn script() -> Command {

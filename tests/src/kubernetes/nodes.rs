@@ -1,8 +1,9 @@
-//! A node that a person empties. Only for a test that is alone.
+//! Nodes: where they are, and one that a person empties, which is only for a test that is alone.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use super::kubectl::{Answer, kubectl};
+use super::kubectl::{Answer, kubectl, must};
 use super::pods::Pod;
 
 /// A node that takes no new pods. It takes them again when this is dropped.
@@ -33,6 +34,16 @@ impl Drop for Emptied {
         let answer = kubectl(&["uncordon", &self.node]);
         assert!(answer.done || std::thread::panicking(), "{}", answer.errors);
     }
+}
+
+/// The address of each node by its name.
+#[must_use]
+pub fn addresses() -> BTreeMap<String, IpAddr> {
+    let address = "{.status.addresses[?(@.type==\"InternalIP\")].address}";
+    let columns = format!("jsonpath={{range .items[*]}}{{.metadata.name}} {address}{{\"\\n\"}}{{end}}");
+    let told = must(&["get", "nodes", "-o", &columns]);
+    let pairs = told.lines().filter_map(|line| line.split_once(' '));
+    pairs.map(|(name, address)| (name.to_owned(), address.parse().expect("an address"))).collect()
 }
 
 /// How many of these pods are on each node that has any.

@@ -110,6 +110,11 @@ impl Pod {
         scrape::metric(self.address(ADMIN_PORT), name, labels)
     }
 
+    /// How many of the others it has in this state: `peers("alive")`.
+    pub fn peers(&self, state: &str) -> f64 {
+        self.metric("bindproxy_cluster_peers", &[("state", state)])
+    }
+
     /// `/statusz`, which the operator reads.
     pub fn statusz(&self) -> Value {
         let (status, body) = self.http("/statusz").unwrap_or_else(|| panic!("{self} does not answer"));

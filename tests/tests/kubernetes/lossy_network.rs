@@ -5,7 +5,7 @@ use std::time::Duration;
 use bindproxy_tests::kubernetes::clients::{LDAP_PORT, Outcome, login};
 use bindproxy_tests::kubernetes::extent::lasting;
 use bindproxy_tests::kubernetes::network::Cuts;
-use bindproxy_tests::kubernetes::{Clients, Pod, Upstream, alone_with_namespace, figures};
+use bindproxy_tests::kubernetes::{Clients, Upstream, alone_with_namespace, figures};
 use bindproxy_tests::wait::{self, Stopwatch};
 
 const LOSS: u32 = 30;
@@ -27,9 +27,7 @@ fn a_lossy_network_leaves_the_membership_whole() {
         }
         let directory = Upstream::shared();
         let slapd = &directory.slapd;
-        let proxies = namespace.bind_proxy("corp", &format!("replicas: 3\nupstreams: [{}]", directory.clear("dc1")));
-        proxies.ready();
-        proxies.condition("PeersConnected", "True");
+        let proxies = namespace.three_connected(directory);
         let pods = proxies.pods();
         let person = slapd.add_user("lossy-person", "right");
         let logins = Clients::at(proxies.addresses(), &person, "right").count(3).start();
@@ -58,8 +56,8 @@ fn a_lossy_network_leaves_the_membership_whole() {
             }
             learned.push(name);
             looks += 1;
-            whole += u32::from(pods.iter().all(|pod| peers(pod, "alive") == 2.0));
-            assert!(pods.iter().all(|pod| peers(pod, "left") == 0.0), "nobody said goodbye");
+            whole += u32::from(pods.iter().all(|pod| pod.peers("alive") == 2.0));
+            assert!(pods.iter().all(|pod| pod.peers("left") == 0.0), "nobody said goodbye");
         }
         delays.sort_unstable();
         let share = f64::from(whole) / f64::from(looks);
@@ -70,12 +68,10 @@ fn a_lossy_network_leaves_the_membership_whole() {
 
         cuts.heal();
         wait::until_true("a whole membership", WHOLE, || {
-            pods.iter().all(|pod| peers(pod, "alive") == 2.0 && peers(pod, "suspect") == 0.0)
+            pods.iter().all(|pod| pod.peers("alive") == 2.0 && pod.peers("suspect") == 0.0)
         });
         for name in &learned {
-            for pod in &pods {
-                assert_eq!(login(pod.address(LDAP_PORT), name, "stale"), Outcome::Code(49));
-            }
+            proxies.refused_everywhere(name, "stale");
             assert_eq!(slapd.binds(name), 1, "{name}: known by all before the next began");
         }
         proxies.condition("PeersConnected", "True");
@@ -85,8 +81,4 @@ fn a_lossy_network_leaves_the_membership_whole() {
         let now = proxies.pods();
         assert!(now.iter().zip(&pods).all(|(now, before)| now.uid() == before.uid() && now.restarts() == 0));
     });
-}
-
-fn peers(pod: &Pod, state: &str) -> f64 {
-    pod.metric("bindproxy_cluster_peers", &[("state", state)])
 }

@@ -28,9 +28,7 @@ fn both_sides_serve_and_become_one_again() {
         }
         let directory = Upstream::shared();
         let slapd = &directory.slapd;
-        let proxies = namespace.bind_proxy("corp", &format!("replicas: 3\nupstreams: [{}]", directory.clear("dc1")));
-        proxies.ready();
-        proxies.condition("PeersConnected", "True");
+        let proxies = namespace.three_connected(directory);
         let pods = proxies.pods();
         let everywhere = proxies.addresses();
         assert_eq!(everywhere.len(), 3);
@@ -57,7 +55,7 @@ fn both_sides_serve_and_become_one_again() {
         figures::record_seconds("partition: until PeersConnected=False", watch.elapsed());
         assert!(told.message.contains("corp-2"), "who is apart: {}", told.message);
         for (pod, peers) in [(&pods[0], 1.0), (&pods[1], 1.0), (&pods[2], 0.0)] {
-            assert_eq!(alive(pod), peers, "peers of {pod}");
+            assert_eq!(pod.peers("alive"), peers, "peers of {pod}");
         }
         assert!(proxies.pods().iter().all(Pod::ready), "both sides serve, so both are ready");
 
@@ -91,16 +89,14 @@ fn both_sides_serve_and_become_one_again() {
         let known_by_all = (1 + 1 + ONE_SIDED) as f64;
         wait::until_true("all pods to know everything and everybody", CONVERGED, || {
             pods.iter().all(|pod| {
-                alive(pod) == 2.0
+                pod.peers("alive") == 2.0
                     && pod.metric("bindproxy_cluster_peers", &[]) == 2.0
                     && pod.metric("bindproxy_cache_entries", &[]) == known_by_all
             })
         });
         figures::record_seconds("partition: until converged after the heal", watch.elapsed());
         for name in &learned {
-            for &pod in &everywhere {
-                assert_eq!(login(pod, name, "stale"), Outcome::Code(49));
-            }
+            proxies.refused_everywhere(name, "stale");
             assert_eq!(slapd.binds(name), 1, "{name}");
         }
         proxies.condition_within("PeersConnected", "True", Some("Connected"), TOLD);
@@ -114,8 +110,4 @@ fn both_sides_serve_and_become_one_again() {
         let now = proxies.pods();
         assert!(now.iter().zip(&pods).all(|(now, before)| now.uid() == before.uid() && now.restarts() == 0));
     });
-}
-
-fn alive(pod: &Pod) -> f64 {
-    pod.metric("bindproxy_cluster_peers", &[("state", "alive")])
 }

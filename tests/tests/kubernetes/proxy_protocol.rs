@@ -11,16 +11,16 @@ use bindproxy_tests::request;
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Clients of the load balancer (RFC 5737).
-const CLIENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
-const FORGED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
+pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
+pub(crate) const FORGED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
 /// The pods' ports for the Service's 1389 and 2389.
 const TRUSTING: u16 = 1389;
 const DISTRUSTING: u16 = 2389;
 const LDAP: u16 = 3389;
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// A header for a TCP connection from `source`.
-fn header(source: Ipv4Addr) -> Vec<u8> {
+pub(crate) fn header(source: Ipv4Addr) -> Vec<u8> {
     let mut octets = SIGNATURE.to_vec();
     octets.extend([0x21, 0x11, 0, 12]);
     octets.extend(source.octets());
@@ -32,7 +32,7 @@ fn header(source: Ipv4Addr) -> Vec<u8> {
 
 /// Connects, says `first` and binds: the code, or `None` when the connection is closed, be it with a notice, where there is
 /// no answer.
-fn bind_after(target: SocketAddr, first: &[u8], name: &str, password: &str) -> Option<u32> {
+pub(crate) fn bind_after(target: SocketAddr, first: &[u8], name: &str, password: &str) -> Option<u32> {
     let mut connection = Endpoint::tcp(target).connect();
     connection.try_send(first).ok()?;
     connection.try_send(&request::message(1, &request::bind(name, password))).ok()?;
@@ -41,7 +41,7 @@ fn bind_after(target: SocketAddr, first: &[u8], name: &str, password: &str) -> O
 }
 
 /// Who is listed for this name, with the listener that they came through.
-fn sources(proxies: &Proxies<'_>, name: &str) -> Vec<(String, String)> {
+pub(crate) fn sources(proxies: &Proxies<'_>, name: &str) -> Vec<(String, String)> {
     let pod = proxies.pod(0).name();
     let arguments = ["exec", &pod, "-c", "bindproxy", "--", "/bindproxy", "offenders", "--output", "json"];
     let answer = proxies.namespace().kubectl(&arguments);
@@ -55,7 +55,7 @@ fn sources(proxies: &Proxies<'_>, name: &str) -> Vec<(String, String)> {
     found
 }
 
-fn closed(pod: &Pod, listener: &str, reason: &str) -> f64 {
+pub(crate) fn closed(pod: &Pod, listener: &str, reason: &str) -> f64 {
     pod.metric("bindproxy_connections_closed_total", &[("listener", listener), ("reason", reason)])
 }
 

@@ -124,9 +124,7 @@ fn the_clusters_authority_and_certificate() {
     with_namespace("rotate-cluster", |namespace| {
         let directory = Upstream::shared();
         let phone = directory.slapd.add_user("rotate-cluster", "right");
-        let proxies = namespace.bind_proxy("corp", &format!("replicas: 3\nupstreams: [{}]", directory.clear("dc1")));
-        proxies.ready();
-        proxies.condition("PeersConnected", "True");
+        let proxies = namespace.three_connected(directory);
         let before = proxies.incarnations();
         let storm = Clients::at(proxies.addresses(), &phone, "stale").count(6).start();
         storm.until(30);
@@ -181,9 +179,7 @@ fn the_hashing_key() {
     with_namespace("rotate-key", |namespace| {
         let directory = Upstream::shared();
         let phone = directory.slapd.add_user("rotate-key", "right");
-        let proxies = namespace.bind_proxy("corp", &format!("replicas: 3\nupstreams: [{}]", directory.clear("dc1")));
-        proxies.ready();
-        proxies.condition("PeersConnected", "True");
+        let proxies = namespace.three_connected(directory);
         let before = proxies.incarnations();
         let storm = Clients::at(proxies.addresses(), &phone, "stale").count(6).start();
         storm.until(30);
@@ -196,9 +192,7 @@ fn the_hashing_key() {
         taken_over(&proxies, &reloads_before, || {
             assert_connected(&proxies);
             let user = directory.slapd.add_user(&format!("rotate-key-{}", fresh.len()), "right");
-            for pod in proxies.addresses() {
-                assert_eq!(login(pod, &user, "stale"), Outcome::Code(49), "at {pod}");
-            }
+            proxies.refused_everywhere(&user, "stale");
             fresh.push(user);
         });
         assert!(!fresh.is_empty());
@@ -207,9 +201,7 @@ fn the_hashing_key() {
         storm.until(made + 60);
         assert_eq!(directory.slapd.binds(&phone), 1, "known before the window");
         for user in &fresh {
-            for pod in proxies.addresses() {
-                assert_eq!(login(pod, user, "stale"), Outcome::Code(49), "at {pod}");
-            }
+            proxies.refused_everywhere(user, "stale");
         }
         // Who was first presented in the very instant in which one of three pods turned may have been asked for twice
         // (docs/cluster.md); nobody more often, and nobody before or after such an instant.
@@ -226,9 +218,7 @@ fn the_hashing_key() {
         let late = directory.slapd.add_user("rotate-key-late", "right");
         assert_eq!(login(proxies.addresses()[0], &late, "stale"), Outcome::Code(49));
         step(&proxies, json!({"previous-hash.key": new}));
-        for pod in proxies.addresses() {
-            assert_eq!(login(pod, &late, "stale"), Outcome::Code(49), "at {pod}");
-        }
+        proxies.refused_everywhere(&late, "stale");
         assert_eq!(directory.slapd.binds(&late), 1, "learned within the window, asked after it");
         // What was learned before is learned once more, because the window was closed before its time was over.
         let made = storm.log().len();

@@ -13,6 +13,7 @@ use bindproxy_tests::kubernetes::kubectl::{kubectl, kubectl_with_input};
 use bindproxy_tests::kubernetes::{Cluster, Namespace, Upstream, figures, with_namespace};
 use bindproxy_tests::wait::Stopwatch;
 
+/// Only a cluster that was started here has it on its nodes.
 const CLIENT: &str = "localhost/client:e2e";
 const SIDECAR: &str = "bindproxy";
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -21,6 +22,9 @@ const INJECT: &str = "bindproxy.io/inject";
 #[test]
 fn the_snippet_of_the_documentation_serves_a_pod_and_a_job() {
     with_namespace("sidecar-snippet", |namespace| {
+        if cluster().own_or_skip("the sidecar of the documentation").is_none() {
+            return;
+        }
         namespace.apply(&configuration("bindproxy-sidecar", Upstream::shared()));
         starts_first_ends_last_and_holds_no_job(namespace, &|app| with_snippet(app));
         an_app_does_not_start_before_its_proxy(namespace, &|app| with_snippet(app));
@@ -30,6 +34,9 @@ fn the_snippet_of_the_documentation_serves_a_pod_and_a_job() {
 #[test]
 fn the_policy_of_the_chart_injects_it_into_pods_that_ask() {
     with_namespace("sidecar-injection", |namespace| {
+        if cluster().own_or_skip("the sidecar that is injected").is_none() {
+            return;
+        }
         let policy = Policy::of(namespace);
         namespace.apply(&configuration("bindproxy-sidecar", Upstream::shared()));
         policy.until_it_holds(namespace);

@@ -1,8 +1,9 @@
-//! LDAP clients that bind again and again, and a log of what became of each attempt.
+//! LDAP clients that bind again and again: where, how often and with how much patience. What one bind is says `attempt.rs`,
+//! what became of all of them `log.rs`.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
+mod attempt;
+mod log;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,14 +12,13 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::ldap::{Connection, Endpoint};
-use crate::request;
+use crate::ldap::Connection;
 use crate::wait::Stopwatch;
 
-/// The port of a pod for the Service's 389.
-pub const LDAP_PORT: u16 = 3389;
-/// The port of a pod for the Service's 636.
-pub const LDAPS_PORT: u16 = 3636;
+use self::attempt::{bind, connect};
+
+pub use self::attempt::{LDAP_PORT, LDAPS_PORT, Outcome, login};
+pub use self::log::{Attempt, Log};
 
 /// How often one attempt is made at most when the connection ends under it: at once, or by a client with patience.
 const MOST_TRIES: [u32; 2] = [5, 12];
@@ -193,190 +193,6 @@ impl Drop for Running {
     }
 }
 
-/// What became of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
-    /// The server's answer.
-    Code(u32),
-    /// Notice of Disconnection with this code instead of an answer.
-    Notice(u32),
-    /// The connection ended before the answer.
-    Ended,
-    /// Nobody listens.
-    Refused,
-    /// No answer, or no connection, in time.
-    TimedOut,
-    /// Anything else.
-    Other(String),
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "result {code}"),
-            Self::Notice(code) => write!(f, "notice of disconnection {code}"),
-            Self::Ended => f.write_str("connection ended"),
-            Self::Refused => f.write_str("connection refused"),
-            Self::TimedOut => f.write_str("timed out"),
-            Self::Other(error) => f.write_str(error),
-        }
-    }
-}
-
-/// One attempt.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// When it began, since the clients did.
-    pub at: Duration,
-    /// How long it took, with connecting where that was part of it, and with all tries.
-    pub took: Duration,
-    /// Where the last try went.
-    pub target: SocketAddr,
-    /// The name that was bound.
-    pub name: String,
-    /// Of the last try.
-    pub outcome: Outcome,
-    /// What became of the tries before that.
-    pub before: Vec<Outcome>,
-}
-
-/// Every attempt, in the order in which they ended.
-#[derive(Clone, Debug, Default)]
-pub struct Log {
-    /// The attempts.
-    pub attempts: Vec<Attempt>,
-}
-
-impl Log {
-    /// How many attempts.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.attempts.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.attempts.is_empty()
-    }
-
-    /// Those that fit.
-    #[must_use]
-    pub fn filter(&self, fits: impl Fn(&Attempt) -> bool) -> Self {
-        Self { attempts: self.attempts.iter().filter(|attempt| fits(attempt)).cloned().collect() }
-    }
-
-    /// Those with this name.
-    #[must_use]
-    pub fn of(&self, name: &str) -> Self {
-        self.filter(|attempt| attempt.name == name)
-    }
-
-    /// Those that began in this span.
-    #[must_use]
-    pub fn between(&self, from: Duration, to: Duration) -> Self {
-        self.filter(|attempt| (from..to).contains(&attempt.at))
-    }
-
-    /// Outcomes with how often each came.
-    #[must_use]
-    pub fn outcomes(&self) -> BTreeMap<Outcome, usize> {
-        count(self.attempts.iter().map(|attempt| &attempt.outcome))
-    }
-
-    /// Attempts that ended with this result code.
-    #[must_use]
-    pub fn with_code(&self, code: u32) -> usize {
-        self.attempts.iter().filter(|attempt| attempt.outcome == Outcome::Code(code)).count()
-    }
-
-    /// What became of tries that were made again, with how often each came.
-    #[must_use]
-    pub fn tries_before(&self) -> BTreeMap<Outcome, usize> {
-        count(self.attempts.iter().flat_map(|attempt| &attempt.before))
-    }
-
-    /// Attempts that came to their answer only by a further try.
-    #[must_use]
-    pub fn retried(&self) -> usize {
-        self.attempts.iter().filter(|attempt| !attempt.before.is_empty()).count()
-    }
-
-    /// Fails unless there are attempts and each ended with this result code. Earlier tries may have ended otherwise,
-    /// though never with another code: that would have been the answer.
-    pub fn expect_only(&self, code: u32) -> &Self {
-        let strangers = self.filter(|attempt| attempt.outcome != Outcome::Code(code));
-        assert!(!self.is_empty(), "no attempt was made");
-        assert!(
-            strangers.is_empty(),
-            "not every attempt ended with result {code}: {self}\nfirst: {:?}",
-            strangers.attempts[0]
-        );
-        self
-    }
-
-    /// The time that this share of the attempts took at most: `percentile(99.0)`.
-    #[must_use]
-    pub fn percentile(&self, percent: f64) -> Duration {
-        let mut times: Vec<Duration> = self.attempts.iter().map(|attempt| attempt.took).collect();
-        times.sort_unstable();
-        assert!(!times.is_empty(), "no attempt was made");
-        let rank = (percent / 100.0 * times.len() as f64).ceil() as usize;
-        times[rank.clamp(1, times.len()) - 1]
-    }
-
-    /// The longest time between two neighbours among the attempts that ended with this code: for how long nobody got that
-    /// answer.
-    #[must_use]
-    pub fn longest_gap(&self, code: u32) -> Duration {
-        let mut ends: Vec<Duration> = self
-            .attempts
-            .iter()
-            .filter(|attempt| attempt.outcome == Outcome::Code(code))
-            .map(|attempt| attempt.at + attempt.took)
-            .collect();
-        ends.sort_unstable();
-        ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
-    }
-}
-
-impl fmt::Display for Log {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} attempts", self.len())?;
-        for (outcome, times) in self.outcomes() {
-            write!(f, ", {times} x {outcome}")?;
-        }
-        let healed = self.tries_before();
-        if !healed.is_empty() {
-            write!(f, "; {} tried again after", self.retried())?;
-            for (outcome, times) in healed {
-                write!(f, " {times} x {outcome}")?;
-            }
-        }
-        if !self.is_empty() {
-            write!(f, "; p50 {:?}, p99 {:?}", self.percentile(50.0), self.percentile(99.0))?;
-        }
-        Ok(())
-    }
-}
-
-fn count<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> BTreeMap<Outcome, usize> {
-    let mut counted = BTreeMap::new();
-    for outcome in outcomes {
-        *counted.entry(outcome.clone()).or_insert(0) += 1;
-    }
-    counted
-}
-
-/// One bind on a connection of its own, without a panic.
-#[must_use]
-pub fn login(target: SocketAddr, name: &str, password: &str) -> Outcome {
-    match connect(target) {
-        Ok(mut connection) => bind(&mut connection, name, password),
-        Err(outcome) => outcome,
-    }
-}
-
 fn client(number: usize, plan: &Clients, shared: &Shared) {
     let mut connection: Option<(SocketAddr, Connection)> = None;
     // Spread over the pause, so that they do not all come in the same moment. The first attempt of each comes at once.
@@ -453,34 +269,4 @@ fn attempt(
         *connection = None;
     }
     (target, outcome)
-}
-
-fn connect(target: SocketAddr) -> Result<Connection, Outcome> {
-    Endpoint::tcp(target).try_connect().map_err(|error| failed(&error))
-}
-
-fn bind(connection: &mut Connection, name: &str, password: &str) -> Outcome {
-    let id = connection.next_id();
-    if let Err(error) = connection.try_send(&request::message(id, &request::bind(name, password))) {
-        return failed(&error);
-    }
-    match connection.try_frame() {
-        Ok(Some(frame)) if frame.message_id() == id => Outcome::Code(frame.code()),
-        Ok(Some(frame)) if frame.message_id() == 0 => Outcome::Notice(frame.code()),
-        Ok(Some(frame)) => Outcome::Other(format!("an answer to something else: {frame:?}")),
-        Ok(None) => Outcome::Ended,
-        Err(error) => failed(&error),
-    }
-}
-
-fn failed(error: &io::Error) -> Outcome {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Outcome::Refused,
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Outcome::TimedOut,
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::UnexpectedEof => Outcome::Ended,
-        _ => Outcome::Other(error.to_string()),
-    }
 }
