@@ -38,6 +38,7 @@ mod scale;
 mod scale_to_zero;
 mod sidecar;
 mod soak;
+mod spread;
 mod storm;
 mod undecodable;
 mod watch_namespaces;

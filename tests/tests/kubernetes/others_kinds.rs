@@ -97,10 +97,12 @@ monitoring:
 
         // Somebody removes the others' operators and all that is theirs. Pods go on, and the status says what is missing.
         let before = proxies.incarnations();
+        let confused = confused_looks();
         definitions.remove();
         if !had_some {
             proxies.condition_within("Accepted", "False", Some("CertManagerMissing"), NOTICED);
         }
+        assert_eq!(confused_looks(), confused, "looks that failed since a kind had gone, at whoever's BindProxy");
         assert_eq!(outside(), 0, "without the Certificate");
         assert_eq!(proxies.incarnations(), before);
         proxies.patch(
@@ -265,6 +267,13 @@ fn versions(namespace: &Namespace) -> Vec<String> {
 /// How often the operator has looked at a BindProxy, of all that there are.
 fn looks() -> f64 {
     operators(cluster()).iter().map(|pod| pod.metric("bindproxy_operator_reconciles_total", &[])).sum()
+}
+
+/// Looks that failed because there was no such kind; the operator looks for kinds once a minute.
+fn confused_looks() -> usize {
+    must(&["logs", "--namespace", SYSTEM, "--selector", OPERATOR_PODS, "--tail=-1"])
+        .matches("404 page not found")
+        .count()
 }
 
 /// How often the operator's log tells of an apply in this namespace.
