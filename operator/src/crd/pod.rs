@@ -87,11 +87,12 @@ pub struct Pod {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub tolerations: Vec<Toleration>,
-    /// Where pods may or should run, as in `kubectl explain pod.spec.affinity`.
+    /// Where pods may or should run, as in `kubectl explain pod.spec.affinity`. Default, without
+    /// topologySpreadConstraints: in different zones, where nodes have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
-    /// How pods spread, as in `kubectl explain pod.spec.topologySpreadConstraints`. Default: over nodes and zones, where
-    /// that is possible.
+    /// How pods spread, as in `kubectl explain pod.spec.topologySpreadConstraints`. Default: over nodes, where that
+    /// is possible. Nodes need the labels of all constraints to be ranked by any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]

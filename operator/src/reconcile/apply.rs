@@ -197,6 +197,8 @@ impl Applier<'_> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.identity.namespace, kind);
         let now = match api.get_opt(name).await {
             Ok(now) => now,
+            // Its kind has gone since kinds were asked for. An object that is missing is no error.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
             // Whoever did not ask for it need not let the operator read it.
             Err(kube::Error::Api(status)) if status.is_forbidden() && wanted.is_none() => return Ok(()),
             Err(source) => return Err(write_error(&kind.kind, name, "read", source)),

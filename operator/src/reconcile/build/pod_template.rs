@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, KeyToPath,
-    Lifecycle, LifecycleHandler, LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec,
-    PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, SleepAction,
-    TopologySpreadConstraint, Volume, VolumeMount,
+    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
+    KeyToPath, Lifecycle, LifecycleHandler, LocalObjectReference, ObjectFieldSelector, PodAffinityTerm,
+    PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
+    SecretVolumeSource, SecurityContext, SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
+    WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -82,12 +83,12 @@ fn pod_spec(proxy: &ValidatedBindProxy, pod: Pod) -> PodSpec {
         ),
         containers: vec![container(proxy, resources)],
         volumes: Some(volumes(proxy)),
+        affinity: affinity.or_else(|| topology_spread_constraints.is_none().then(|| apart_in_zones(proxy))),
         topology_spread_constraints: Some(
             topology_spread_constraints.map_or_else(|| spread(proxy), |wanted| spread_as(wanted, proxy)),
         ),
         node_selector: (!node_selector.is_empty()).then_some(node_selector),
         tolerations: some(tolerations),
-        affinity,
         priority_class_name,
         runtime_class_name,
         host_users,
@@ -259,22 +260,43 @@ fn items(keys: &[(String, String)]) -> Option<Vec<KeyToPath>> {
     some(keys.iter().map(|(key, path)| KeyToPath { key: key.clone(), path: path.clone(), mode: None }).collect())
 }
 
-/// Over nodes and zones where that is possible; a cluster of one node runs all of them.
+/// Over nodes where that is possible; a cluster of one node runs all of them.
+///
+/// Zones are not named here: a node that lacks the label of any constraint is ranked by none of them, so where nodes have
+/// no zone, pods would not spread over nodes either.
 fn spread(proxy: &ValidatedBindProxy) -> Vec<TopologySpreadConstraint> {
-    let over = |topology_key: &str| TopologySpreadConstraint {
+    let over_nodes = TopologySpreadConstraint {
         max_skew: 1,
-        topology_key: topology_key.to_owned(),
+        topology_key: "kubernetes.io/hostname".to_owned(),
         when_unsatisfiable: "ScheduleAnyway".to_owned(),
         ..TopologySpreadConstraint::default()
     };
-    spread_as(vec![over("kubernetes.io/hostname"), over("topology.kubernetes.io/zone")], proxy)
+    spread_as(vec![over_nodes], proxy)
+}
+
+/// Over zones, where nodes have them.
+fn apart_in_zones(proxy: &ValidatedBindProxy) -> Affinity {
+    let others = PodAffinityTerm {
+        topology_key: "topology.kubernetes.io/zone".to_owned(),
+        label_selector: Some(own_pods(proxy)),
+        ..PodAffinityTerm::default()
+    };
+    let preferred = WeightedPodAffinityTerm { weight: 100, pod_affinity_term: others };
+    let apart = PodAntiAffinity {
+        preferred_during_scheduling_ignored_during_execution: Some(vec![preferred]),
+        ..PodAntiAffinity::default()
+    };
+    Affinity { pod_anti_affinity: Some(apart), ..Affinity::default() }
+}
+
+fn own_pods(proxy: &ValidatedBindProxy) -> LabelSelector {
+    LabelSelector { match_labels: Some(proxy.identity.selector()), match_expressions: None }
 }
 
 /// As asked for; which pods are counted need not be said, and without it none would be.
 fn spread_as(wanted: Vec<TopologySpreadConstraint>, proxy: &ValidatedBindProxy) -> Vec<TopologySpreadConstraint> {
-    let own = || LabelSelector { match_labels: Some(proxy.identity.selector()), match_expressions: None };
     let complete = |constraint: TopologySpreadConstraint| TopologySpreadConstraint {
-        label_selector: Some(constraint.label_selector.unwrap_or_else(own)),
+        label_selector: Some(constraint.label_selector.unwrap_or_else(|| own_pods(proxy))),
         ..constraint
     };
     wanted.into_iter().map(complete).collect()
@@ -433,10 +455,21 @@ mod tests {
         assert_eq!(container(&template)["resources"], json!({ "requests": { "cpu": "50m", "memory": "64Mi" } }));
         let spread = template["spec"]["topologySpreadConstraints"].as_array().unwrap();
         let keys: Vec<&str> = spread.iter().map(|one| one["topologyKey"].as_str().unwrap()).collect();
-        assert_eq!(keys, ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]);
+        assert_eq!(keys, ["kubernetes.io/hostname"]);
         for one in spread {
             assert_eq!(one["whenUnsatisfiable"], "ScheduleAnyway");
             assert_eq!(one["labelSelector"]["matchLabels"]["app.kubernetes.io/instance"], "corp");
         }
+        let apart =
+            &template["spec"]["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"][0];
+        assert_eq!(apart["podAffinityTerm"]["topologyKey"], "topology.kubernetes.io/zone");
+        assert_eq!(apart["podAffinityTerm"]["labelSelector"]["matchLabels"]["app.kubernetes.io/instance"], "corp");
+    }
+
+    #[test]
+    fn who_says_how_pods_spread_says_all_of_it() {
+        let mut proxy = minimal();
+        proxy.spec.pod.get_or_insert_default().topology_spread_constraints = Some(Vec::new());
+        assert!(json_of(&pod_template(&proxy))["spec"]["affinity"].is_null());
     }
 }

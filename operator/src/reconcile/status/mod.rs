@@ -77,7 +77,8 @@ pub fn status(
     BindProxyStatus {
         observed_generation: Some(identity.generation),
         replicas: set.map_or(0, |set| set.replicas),
-        ready_replicas: set.and_then(|set| set.ready_replicas).unwrap_or(0),
+        // As the conditions count them: the StatefulSet's own count comes a moment later.
+        ready_replicas: i32::try_from(situation.ready().count()).unwrap_or(i32::MAX),
         updated_replicas: set.and_then(|set| set.updated_replicas).unwrap_or(0),
         current_replicas: set.and_then(|set| set.current_replicas).unwrap_or(0),
         selector: Some(identity.selector_text()),
