@@ -29,7 +29,7 @@ pub const FORGET_AFTER: u64 = 120;
 pub enum State {
     /// Both connections are up: it hears and is heard.
     Alive,
-    /// One of them is not up yet, or both broke without a word.
+    /// One of them is missing, or both broke without a word.
     Suspect,
     /// It said goodbye.
     Left,
