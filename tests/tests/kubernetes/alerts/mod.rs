@@ -88,15 +88,23 @@ impl Watch {
             let inside = firing.iter().filter(|fires| fires.get("namespace").is_some_and(|is| is == namespace));
             let names: BTreeSet<&str> = inside.map(|fires| fires["alertname"].as_str()).collect();
             // Not just before the first scrape.
-            calm = if names == wanted && self.scraped() { calm + 1 } else { 0 };
+            calm = if names == wanted && self.knows_all_of(namespace) && self.scraped() { calm + 1 } else { 0 };
             (calm >= 5).then_some(())
         });
     }
 
-    /// Every pod answers.
+    /// Every pod that was found answers.
     fn scraped(&self) -> bool {
         let up = self.query("up");
         !up.is_empty() && up.iter().all(|sample| sample.value == 1.0)
+    }
+
+    /// Every pod of the namespace was found: what happens before its first scrape is no increase.
+    fn knows_all_of(&self, namespace: &str) -> bool {
+        let up = self.query("up");
+        let pods = must(&["get", "pods", "--namespace", namespace, "-o", "jsonpath={.items[*].metadata.name}"]);
+        let found = |pod| up.iter().any(|sample| sample.labels.get("pod").is_some_and(|name| name == pod));
+        pods.split_whitespace().all(found)
     }
 
     fn query(&self, expression: &str) -> Vec<Sample> {
