@@ -23,6 +23,7 @@ mod golden;
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{DynamicObject, ObjectMeta, TypeMeta};
 
 use super::validated::ValidatedBindProxy;
@@ -71,6 +72,11 @@ fn beneath(users: &BTreeMap<String, String>, ours: BTreeMap<String, String>) -> 
     let mut all = users.clone();
     all.extend(ours);
     all
+}
+
+/// Whatever has all these labels.
+fn matching(labels: BTreeMap<String, String>) -> LabelSelector {
+    LabelSelector { match_labels: Some(labels), match_expressions: None }
 }
 
 /// An object of a kind that no Kubernetes has by itself.

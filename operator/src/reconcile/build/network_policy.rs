@@ -15,6 +15,7 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::matching;
 use crate::crd::Upstream;
 use crate::reconcile::validated::{ADMIN_PORT, ValidatedBindProxy};
 
@@ -111,10 +112,6 @@ fn network(cidr: &str) -> NetworkPolicyPeer {
         ip_block: Some(IPBlock { cidr: cidr.to_owned(), except: None }),
         ..NetworkPolicyPeer::default()
     }
-}
-
-fn matching(labels: BTreeMap<String, String>) -> LabelSelector {
-    LabelSelector { match_labels: Some(labels), match_expressions: None }
 }
 
 fn tcp(number: i32) -> NetworkPolicyPort {

@@ -1,9 +1,9 @@
 //! Keeps the pods from being evicted together, as when nodes are drained.
 
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::matching;
 use crate::reconcile::validated::ValidatedBindProxy;
 
 /// The PodDisruptionBudget NAME, when there is more than one pod: with a single one it would only keep nodes
@@ -23,7 +23,7 @@ pub(super) fn pod_disruption_budget(proxy: &ValidatedBindProxy) -> Option<PodDis
         spec: Some(PodDisruptionBudgetSpec {
             min_available: wanted.min_available,
             max_unavailable,
-            selector: Some(LabelSelector { match_labels: Some(identity.selector()), match_expressions: None }),
+            selector: Some(matching(identity.selector())),
             // A pod that does not serve protects nobody by staying, and would keep its node from being drained.
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
         }),

@@ -13,10 +13,10 @@ use k8s_openapi::api::core::v1::{
     WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::beneath;
+use super::{beneath, matching};
 use crate::crd::{LogFormat, Pod};
 use crate::reconcile::validated::{
     ADMIN_PORT, CONFIG_FILE, CONFIG_FOLDER, CONFIG_VOLUME, Mount, MountSource, ValidatedBindProxy,
@@ -278,7 +278,7 @@ fn spread(proxy: &ValidatedBindProxy) -> Vec<TopologySpreadConstraint> {
 fn apart_in_zones(proxy: &ValidatedBindProxy) -> Affinity {
     let others = PodAffinityTerm {
         topology_key: "topology.kubernetes.io/zone".to_owned(),
-        label_selector: Some(own_pods(proxy)),
+        label_selector: Some(matching(proxy.identity.selector())),
         ..PodAffinityTerm::default()
     };
     let preferred = WeightedPodAffinityTerm { weight: 100, pod_affinity_term: others };
@@ -289,14 +289,10 @@ fn apart_in_zones(proxy: &ValidatedBindProxy) -> Affinity {
     Affinity { pod_anti_affinity: Some(apart), ..Affinity::default() }
 }
 
-fn own_pods(proxy: &ValidatedBindProxy) -> LabelSelector {
-    LabelSelector { match_labels: Some(proxy.identity.selector()), match_expressions: None }
-}
-
 /// As asked for; which pods are counted need not be said, and without it none would be.
 fn spread_as(wanted: Vec<TopologySpreadConstraint>, proxy: &ValidatedBindProxy) -> Vec<TopologySpreadConstraint> {
     let complete = |constraint: TopologySpreadConstraint| TopologySpreadConstraint {
-        label_selector: Some(constraint.label_selector.unwrap_or_else(|| own_pods(proxy))),
+        label_selector: Some(constraint.label_selector.unwrap_or_else(|| matching(proxy.identity.selector()))),
         ..constraint
     };
     wanted.into_iter().map(complete).collect()

@@ -1,8 +1,8 @@
 //! The pods, as a StatefulSet: each has a name that stays, by which the others know it.
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
+use super::matching;
 use super::pod_template::pod_template;
 use crate::crd::RolloutType;
 use crate::reconcile::validated::ValidatedBindProxy;
@@ -23,7 +23,7 @@ pub(super) fn stateful_set(proxy: &ValidatedBindProxy) -> StatefulSet {
         spec: Some(StatefulSetSpec {
             replicas: Some(proxy.spec.replicas),
             service_name: Some(identity.peers()),
-            selector: LabelSelector { match_labels: Some(identity.selector()), match_expressions: None },
+            selector: matching(identity.selector()),
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
                 type_: Some(strategy(proxy.spec.rollout.strategy).to_owned()),
