@@ -160,17 +160,19 @@ impl Model {
             if self.may_be_forgiven(other) {
                 continue;
             }
-            let unleased = [&attempt, other].into_iter().any(|attempt| self.needs_no_lease(attempt));
+            let unleased = || self.needs_no_lease(&attempt) || self.needs_no_lease(other);
             match (other.ended, &other.belief) {
-                (None, _) if other.certain && one_owner && !unleased => {
+                (None, _) if other.certain && one_owner && !unleased() => {
                     return Err(format!("I1: {pair:?} goes to the directory beside {other:?}"));
                 }
                 (Some(ended), Some(belief)) if other.certain => {
                     let life = micros(belief.life);
                     let lives = now + self.grace(life) < ended + life && !self.is_superseded(other, now);
-                    let knows = belief.known.contains_key(&attempt.run)
-                        || (one_owner && self.tolerance.nothing_is_dropped && !unleased);
-                    if lives && knows {
+                    let knows = || {
+                        belief.known.contains_key(&attempt.run)
+                            || (one_owner && self.tolerance.nothing_is_dropped && !unleased())
+                    };
+                    if lives && knows() {
                         return Err(format!(
                             "I1: {pair:?} goes to the directory from run {} though it is known to be wrong by {other:?}",
                             attempt.run
