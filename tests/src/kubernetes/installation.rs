@@ -2,8 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::cluster::{Cluster, SYSTEM};
+use super::cluster::{Cluster, OPERATOR_PODS, SYSTEM};
 use super::kubectl::must;
+use super::namespace::Namespace;
 use super::pods::Pod;
 
 /// An installation with other values. The usual one comes back when this is dropped.
@@ -47,4 +48,16 @@ pub fn operators(cluster: &Cluster) -> Vec<Pod> {
 pub fn holder() -> Option<String> {
     let leases = must(&["get", "leases", "--namespace", SYSTEM, "-o", "jsonpath={.items[*].spec.holderIdentity}"]);
     Some(leases.trim().to_owned()).filter(|holder| !holder.is_empty())
+}
+
+/// All that the operator's pods have logged.
+#[must_use]
+pub fn log() -> String {
+    must(&["logs", "--namespace", SYSTEM, "--selector", OPERATOR_PODS, "--tail=-1"])
+}
+
+/// How often the operator's log tells of an apply in this namespace.
+#[must_use]
+pub fn applies(namespace: &Namespace) -> usize {
+    log().lines().filter(|line| line.contains("\"applying\"") && line.contains(namespace.name())).count()
 }

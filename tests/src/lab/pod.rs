@@ -294,6 +294,12 @@ impl Pod {
         self.metric("bindproxy_cluster_peers", &[("state", state)])
     }
 
+    /// `bindproxy_cluster_links` in this direction: `in` or `out`.
+    #[must_use]
+    pub fn links(&self, direction: &str) -> f64 {
+        self.metric("bindproxy_cluster_links", &[("direction", direction)])
+    }
+
     /// Remembered failures.
     #[must_use]
     pub fn entries(&self) -> f64 {

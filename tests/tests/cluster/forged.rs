@@ -11,7 +11,6 @@ use bindproxy_tests::lab::Lab;
 use bindproxy_tests::lab::device::login;
 use bindproxy_tests::lab::impostor::{Impostor, Recorder, replay};
 use bindproxy_tests::lab::plan::Discovery;
-use bindproxy_tests::lab::pod::Pod;
 use bindproxy_tests::ldap::Frame;
 use bindproxy_tests::wait;
 
@@ -99,8 +98,9 @@ fn cases(lab: &Lab, other_authority: &Authority) -> Vec<Case> {
 
 /// Waits until both pods have greeted each other and the genuine one, which dials nobody back.
 pub(crate) fn wait_until_dialled(lab: &Lab, limit: Duration) {
-    let dialled = |pod: &Pod| pod.metric("bindproxy_cluster_links", &[("direction", "out")]);
-    wait::until_true("the genuine one to be told things", limit, || lab.pods().iter().all(|pod| dialled(pod) >= 2.0));
+    wait::until_true("the genuine one to be told things", limit, || {
+        lab.pods().iter().all(|pod| pod.links("out") >= 2.0)
+    });
 }
 
 /// Each impostor dials a member that knows something, tells it something, and asks for everything.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bindproxy_tests::kubernetes::cluster::{OPERATOR_PODS, RESYNC_SECONDS, SYSTEM};
-use bindproxy_tests::kubernetes::kubectl::must;
+use bindproxy_tests::kubernetes::cluster::RESYNC_SECONDS;
+use bindproxy_tests::kubernetes::installation::applies;
 use bindproxy_tests::kubernetes::{Namespace, Upstream, with_namespace};
 
 const KINDS: &str = "bindproxies,statefulsets,services,configmaps,serviceaccounts,secrets,poddisruptionbudgets,\
@@ -69,10 +69,4 @@ fn difference(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>)
         now.iter().filter(|(name, version)| before.get(*name) != Some(version)).map(|(name, _)| name.as_str());
     let gone = before.keys().filter(|name| !now.contains_key(*name)).map(String::as_str);
     changed.chain(gone).collect::<Vec<_>>().join(", ")
-}
-
-/// How often the operator's log tells of an apply in this namespace.
-fn applies(namespace: &Namespace) -> usize {
-    let log = must(&["logs", "--namespace", SYSTEM, "--selector", OPERATOR_PODS, "--tail=-1"]);
-    log.lines().filter(|line| line.contains("\"applying\"") && line.contains(namespace.name())).count()
 }

@@ -19,9 +19,9 @@ use bindproxy_operator::reconcile::validate::validate;
 use bindproxy_operator::settings::Defaults;
 use bindproxy_tests::certificates::Authority;
 use bindproxy_tests::kubernetes::clients::LDAPS_PORT;
-use bindproxy_tests::kubernetes::cluster::{OPERATOR_PODS, RELEASE, SYSTEM, repository};
+use bindproxy_tests::kubernetes::cluster::{RELEASE, SYSTEM, repository};
 use bindproxy_tests::kubernetes::definitions::{self, kept, lost, strictly};
-use bindproxy_tests::kubernetes::installation::{changed, operators};
+use bindproxy_tests::kubernetes::installation::{self, applies, changed, operators};
 use bindproxy_tests::kubernetes::kubectl::must;
 use bindproxy_tests::kubernetes::{Namespace, Proxies, Upstream, alone_with_namespace, cluster};
 use bindproxy_tests::ldap::{Endpoint, Security};
@@ -79,11 +79,11 @@ monitoring:
         assert_eq!(outside(), 0, "by the name that was asked for");
 
         // What the definitions add by default is no reason to write anything again.
-        let (versions, applied) = (versions(namespace), applied(namespace));
+        let (versions, applied) = (versions(namespace), applies(namespace));
         let enough = looks() + 3.0 * must(&["get", "bindproxies", "-A", "-o", "name"]).lines().count() as f64;
         wait::until_true("three more looks", Duration::from_secs(90), || looks() >= enough);
         assert_eq!(self::versions(namespace), versions);
-        assert_eq!(self::applied(namespace), applied, "written again and again");
+        assert_eq!(applies(namespace), applied, "written again and again");
 
         proxies.patch(
             "spec: {monitoring: {podMonitor: {enabled: false}, prometheusRule: {enabled: false},
@@ -271,13 +271,5 @@ fn looks() -> f64 {
 
 /// Looks that failed because there was no such kind; the operator looks for kinds once a minute.
 fn confused_looks() -> usize {
-    must(&["logs", "--namespace", SYSTEM, "--selector", OPERATOR_PODS, "--tail=-1"])
-        .matches("404 page not found")
-        .count()
-}
-
-/// How often the operator's log tells of an apply in this namespace.
-fn applied(namespace: &Namespace) -> usize {
-    let log = must(&["logs", "--namespace", SYSTEM, "--selector", OPERATOR_PODS, "--tail=-1"]);
-    log.lines().filter(|line| line.contains("\"applying\"") && line.contains(namespace.name())).count()
+    installation::log().matches("404 page not found").count()
 }
